@@ -1,0 +1,136 @@
+"""What anyone may set on a meter: one declaration per switch, and the one reading of a value for it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wattswap_mqtt.core import faults
+from wattswap_mqtt.core.errors import CommandError
+from wattswap_mqtt.core.quantities import EV_MODES
+
+SwitchValue = bool | float | str | dict[str, object]
+
+SUN_MODES = ("manual", "auto")
+_TRUE = frozenset({"on", "true", "1", "yes"})
+_FALSE = frozenset({"off", "false", "0", "no"})
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One switch: its kind, its range, its default on the demo meter, and what it does."""
+
+    name: str
+    title: str
+    meaning: str
+    kind: Literal["bool", "number", "choice", "faults"]
+    default: SwitchValue
+    unit: str | None = None
+    minimum: float = 0.0
+    maximum: float = 0.0
+    step: float = 1.0
+    options: tuple[str, ...] = field(default=())
+
+    def parse(self, raw: object) -> SwitchValue:
+        """Read `raw` (from JSON, a form field or a plain MQTT payload) as a value of this switch.
+
+        Raises:
+            CommandError: `wrong_type`, `out_of_range`, or what the fault catalogue says.
+
+        """
+        match self.kind:
+            case "bool":
+                return self._parse_bool(raw)
+            case "number":
+                return self._parse_number(raw)
+            case "choice":
+                return self._parse_choice(raw)
+            case "faults":
+                return faults.parse(raw)
+
+    def _parse_bool(self, raw: object) -> bool:
+        if isinstance(raw, bool):
+            return raw
+        if isinstance(raw, (int, float)) and raw in (0, 1):
+            return bool(raw)
+        word = raw.strip().lower() if isinstance(raw, str) else None
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise CommandError("wrong_type", f"{self.name} takes ON or OFF (also true/false, 1/0), not {shown(raw)}")
+
+    def _parse_number(self, raw: object) -> float:
+        wanted = f"{self.name} takes a number from {self.minimum:g} to {self.maximum:g}"
+        number = number_of(raw)
+        if number is None:
+            raise CommandError("wrong_type", f"{wanted}, not {shown(raw)}")
+        if not math.isfinite(number) or not self.minimum <= number <= self.maximum:
+            raise CommandError("out_of_range", f"{wanted}, not {shown(raw)}")
+        return number + 0.0  # -0.0 becomes 0.0
+
+    def _parse_choice(self, raw: object) -> str:
+        word = raw.strip().lower() if isinstance(raw, str) else None
+        if word not in self.options:
+            raise CommandError(
+                "wrong_type" if word is None else "out_of_range",
+                f"{self.name} takes one of {', '.join(self.options)}, not {shown(raw)}",
+            )
+        return word
+
+
+def number_of(raw: object) -> float | None:
+    """Return `raw` as a float if it is a JSON number or plain decimal text (blanks around it allowed), else None."""
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
+        return None
+    if isinstance(raw, str) and not raw.strip().replace("_", "x").isascii():
+        return None
+    try:
+        return float(raw.strip().replace("_", "x") if isinstance(raw, str) else raw)
+    except (ValueError, OverflowError):
+        return math.inf if isinstance(raw, int) else None
+
+
+def shown(raw: object) -> str:
+    """Return `raw` as an error message quotes it: short, on one line."""
+    text = repr(raw)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+SWITCHES: Mapping[str, Switch] = {
+    switch.name: switch
+    for switch in (
+        Switch("daytime", "Daytime", "full sun whatever the clock says", "bool", default=False),
+        Switch("grid_connected", "Grid connected", "the home is connected to the grid", "bool", default=True),
+        Switch("market_enabled", "Market enabled", "the home trades on the community's marketplace", "bool", default=False),
+        Switch(
+            "battery_reserve_pct", "Battery reserve", "state of charge kept back for an outage", "number", 10.0,
+            unit="%", minimum=0, maximum=100,
+        ),
+        Switch(
+            "manual_load_delta_kw", "Manual load", "load added to the household's own; the load never goes below 0", "number", 0.0,
+            unit="kW", minimum=-10, maximum=10, step=0.1,
+        ),
+        Switch("sun_cloud_factor", "Cloud factor", "multiplies the irradiance", "number", 1.0, minimum=0, maximum=1, step=0.01),
+        Switch("ev_plug", "EV plug", "the EV is at the charger", "bool", default=False),
+        Switch("ev_mode", "EV charging mode", "how the EV charges", "choice", "off", options=EV_MODES),
+        Switch("fault_inject", "Faults", "faults of the meter, as a JSON object", "faults", default={}),
+        Switch(
+            "time_acceleration", "Time acceleration", "simulated seconds per second, for the whole community; 0 pauses", "number", 1.0,
+            unit="×", minimum=0, maximum=3600, step=0.1,
+        ),
+        Switch("sun_mode", "Sun mode", "manual: the daytime switch; auto: the sun's position at the site", "choice", "manual", options=SUN_MODES),
+    )
+}  # fmt: skip
+
+
+def switch_named(name: str) -> Switch:
+    """Return the declaration of `name`.
+
+    Raises:
+        CommandError: `unknown_switch`.
+
+    """
+    if name in SWITCHES:
+        return SWITCHES[name]
+    raise CommandError("unknown_switch", f"there is no switch {shown(name)}; the switches are {', '.join(SWITCHES)}")
