@@ -1,0 +1,62 @@
+"""Counter-based randomness: a draw depends on the meter's key, the stream and the counter, on nothing else.
+
+So a meter does not change when its neighbours become more, and a run can be repeated or resumed at any tick.
+
+Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195).
+"""
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+
+
+def _mix(x: Keys) -> Keys:
+    x = (x ^ (x >> _S30)) * _M1
+    x = (x ^ (x >> _S27)) * _M2
+    return x ^ (x >> _S31)
+
+
+def meter_keys(seed: int, meter_ids: tuple[str, ...]) -> Keys:
+    """Return one key per meter from the run's seed and the meter's id."""
+    names = np.array([zlib.crc32(name.encode()) for name in meter_ids], np.uint64)
+    return _mix(_mix(names) + np.uint64((seed * _GOLDEN) & _MASK))
+
+
+def bits(keys: Keys, stream: int, counter: int) -> Keys:
+    """Return 64 random bits per key."""
+    return _mix(keys + np.uint64(((stream << 56) + (counter + 1) * _GOLDEN) & _MASK))
+
+
+def uniform(keys: Keys, stream: int, counter: int) -> Floats:
+    """Return a number in [0, 1) per key."""
+    return (bits(keys, stream, counter) >> _S11) * 2.0**-53
+
+
+def normals(keys: Keys, stream: int, counter: int) -> Floats:
+    """Return four nearly normal numbers per key, shape (4, n): mean 0, variance 1, bounded by ±2.45.
+
+    Each is the sum of two uniform 8-bit numbers: plenty for the noise of a meter's reading, and one draw for all four.
+    """
+    octets = bits(keys, stream, counter).view(np.uint8).reshape(-1, 8).T
+    return (octets[:4] + octets[4:].astype(np.float64) - 255.0) * _SCALE
+
+
+_SCALE = 1 / np.sqrt((256**2 - 1) / 6)
+
+
+def smooth(seed: int, stream: int, position: float) -> float:
+    """Return smooth noise in [0, 1): random at whole positions, a cubic blend between them."""
+    whole = int(position // 1)
+    key = np.array([seed & _MASK], np.uint64)
+    left, right = (float(uniform(key, stream, whole + k)[0]) for k in (0, 1))
+    part = position - whole
+    return left + (right - left) * part * part * (3 - 2 * part)

@@ -1,0 +1,114 @@
+"""The household's demand: a mean that follows the day, the week and the year, and appliances that cycle around it.
+
+Everything random is drawn once per quarter hour, and the swings of the cycling appliances average to zero over each quarter
+hour, whatever the step: the mean of a rectangular wave over a step is taken exactly, not sampled.
+"""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattswap_mqtt.core import draws
+from wattswap_mqtt.core.records import Appliance, Plant
+from wattswap_mqtt.core.sun import Site
+
+Floats = NDArray[np.float64]
+
+QUARTER_S = 900
+CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
+DUTY = np.array([[0.5], [1 / 3], [0.15]])
+"""Share of each quarter hour that a cycling appliance is on."""
+SWING_BASE_KW = 2.0
+"""The swings grow with the mean load up to this, so that a scenario's large load does not swing wildly."""
+_PHASE_STREAM = 8
+
+# Watts of a household of 1000 kWh a year, hour by hour; rows: season x (workday, Saturday, Sunday).
+# Source: the standard load profile H0, VDEW/BDEW (1999).
+_WATTS = np.array([
+    (58, 43, 40, 39, 39, 47, 90, 129, 134, 123, 116, 118, 131, 130, 115, 105, 105, 129, 166, 187, 168, 141, 117, 86),
+    (67, 53, 42, 40, 38, 40, 53, 82, 120, 142, 148, 155, 167, 166, 153, 144, 145, 180, 209, 210, 172, 134, 122, 104),
+    (78, 56, 45, 41, 39, 39, 41, 50, 89, 138, 174, 203, 207, 173, 136, 117, 107, 126, 156, 176, 160, 136, 115, 85),
+    (67, 49, 44, 43, 44, 53, 93, 130, 137, 136, 132, 133, 150, 146, 127, 113, 106, 116, 145, 172, 168, 156, 136, 100),
+    (73, 56, 46, 44, 43, 45, 59, 93, 130, 150, 163, 172, 181, 177, 161, 149, 147, 159, 183, 198, 180, 147, 139, 117),
+    (84, 62, 49, 44, 43, 43, 46, 66, 111, 160, 185, 205, 208, 169, 136, 121, 107, 112, 138, 161, 155, 144, 128, 94),
+    (74, 55, 50, 47, 49, 59, 98, 130, 142, 144, 139, 142, 158, 153, 132, 119, 115, 122, 142, 165, 167, 158, 145, 112),
+    (83, 64, 52, 50, 50, 52, 64, 93, 128, 156, 165, 171, 182, 176, 157, 148, 145, 149, 166, 180, 173, 154, 149, 125),
+    (90, 67, 54, 51, 50, 49, 51, 69, 112, 160, 187, 206, 209, 175, 144, 124, 108, 110, 127, 152, 159, 151, 140, 108),
+])  # fmt: skip
+_QUARTERLY = np.array([np.interp(np.arange(96) / 4, np.arange(24) + 0.5, row, period=24) for row in _WATTS])
+
+
+class Quarter(NamedTuple):
+    """What is fixed for a quarter hour: the profile's mean load at its ends (n,), the phases of the cycles (3, n)."""
+
+    start_s: float
+    from_kw: Floats
+    to_kw: Floats
+    phase: Floats
+
+
+def quarter_at(time_s: float, plant: Plant, site: Site) -> Quarter:
+    """Return the quarter hour that holds unix time `time_s`."""
+    index = int(time_s // QUARTER_S)
+    start_s = float(index * QUARTER_S)
+    phase = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
+    return Quarter(start_s, profile_kw(start_s, plant, site), profile_kw(start_s + QUARTER_S, plant, site), phase)
+
+
+def profile_kw(time_s: float, plant: Plant, site: Site) -> Floats:
+    """Return the mean load of each home at unix time `time_s`, a whole quarter hour: (n,) kW."""
+    local = datetime.fromtimestamp(time_s, UTC).astimezone(ZoneInfo(site.tz))
+    row = 3 * _season(local, site) + max(local.weekday() - 4, 0)
+    quarter = (4 * local.hour + local.minute // 15 + plant.profile_shift_quarters) % 96
+    return plant.annual_load_kwh * _QUARTERLY[row][quarter] * (1e-6 * _seasonal_factor(local, site))
+
+
+def _northern_day(local: datetime, site: Site) -> int:
+    day = local.timetuple().tm_yday
+    return day if site.latitude >= 0 else (day + 182) % 365 + 1
+
+
+def _season(local: datetime, site: Site) -> int:
+    day = _northern_day(local, site)
+    if day <= 79 or day >= 305:  # until 20 March, from 1 November
+        return 0
+    return 2 if 135 <= day <= 257 else 1  # 15 May to 14 September
+
+
+def _seasonal_factor(local: datetime, site: Site) -> float:
+    """Return the H0 profile's dynamisation: a polynomial of the day of the year. Source: VDEW (1999)."""
+    t = _northern_day(local, site)
+    return -3.92e-10 * t**4 + 3.20e-7 * t**3 - 7.02e-5 * t**2 + 2.10e-3 * t + 1.24
+
+
+def appliances_kw(plant: Plant, mean_kw: Floats, quarter: Quarter, time_s: float, dt_s: float, load_noise: float) -> Floats:
+    """Return the demand of each appliance as its mean over [time_s, time_s + dt_s], which lies in `quarter`: (5, n) kW.
+
+    An appliance's demand is share · mean + depth · share · min(mean, 2 kW) · (on / duty - 1).
+    """
+    demand = plant.appliance_share * mean_kw
+    if load_noise > 0.0:
+        begin = quarter.phase + (time_s - quarter.start_s) / QUARTER_S
+        length = dt_s / QUARTER_S
+        on = (_time_on(begin + length) - _time_on(begin)) / length
+        swing = plant.swing_depth * (np.minimum(mean_kw, SWING_BASE_KW) * load_noise)
+        demand[CYCLING, :] += swing * plant.appliance_share[CYCLING, :] * (on / DUTY - 1.0)
+    return demand
+
+
+def _time_on(position: Floats) -> Floats:
+    """Return how long a cycle of length 1, on for its first `DUTY`, has been on until `position`."""
+    whole = np.floor(position)
+    return whole * DUTY + np.minimum(position - whole, DUTY)
+
+
+def with_manual_delta(appliances: Floats, delta_kw: Floats) -> Floats:
+    """Return the demand with the manual load added to "other", or taken from all alike; never below 0: (5, n) kW."""
+    total = np.maximum(appliances.sum(axis=0), 1e-9)
+    kept = np.maximum(total + np.minimum(delta_kw, 0.0), 0.0) / total
+    changed = appliances * kept
+    changed[Appliance.OTHER] += np.maximum(delta_kw, 0.0)
+    return changed

@@ -1,0 +1,129 @@
+"""The records of a community: Plant, Switches, State.  Every leaf is an array whose last axis is the meter.
+
+`Plant` never changes, `Switches` are set by anyone, `State` evolves.  What is measured is the fourth record,
+`quantities.Snapshot`.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int8]
+Bools = NDArray[np.bool_]
+Keys = NDArray[np.uint64]
+
+
+class Flow(IntEnum):
+    """Rows of `State.flows`: the powers of the energy balance in kW, all >= 0."""
+
+    GRID_IMPORT = 0
+    GRID_EXPORT = 1
+    PV = 2
+    LOAD = 3
+    CHARGE = 4
+    DISCHARGE = 5
+    EV = 6
+    UNSERVED = 7
+    CURTAILED = 8
+
+
+class Register(IntEnum):
+    """Rows of the registers; the first nine are the integrals of the flows in kWh, the rest kg of CO₂."""
+
+    IMPORTED = 0
+    EXPORTED = 1
+    PV = 2
+    LOAD = 3
+    CHARGED = 4
+    DISCHARGED = 5
+    EV = 6
+    UNSERVED = 7
+    CURTAILED = 8
+    CO2_EMITTED = 9
+    CO2_SAVED = 10
+    CO2_AVOIDED = 11
+
+
+class Appliance(IntEnum):
+    """Rows of `State.appliances` (kW), in the order of `quantities.Appliances` less the EV charger."""
+
+    HVAC = 0
+    FRIDGE = 1
+    LIGHTING = 2
+    COOKING = 3
+    OTHER = 4
+
+
+class Plant(NamedTuple):
+    """Nameplates; shape (n,) unless said otherwise."""
+
+    key: Keys  # of the meter's random draws
+    pv_dc_kw: Floats
+    pv_ac_kw: Floats
+    panel_normal: Floats  # (3, n): east, north, up
+    battery_kwh: Floats
+    battery_kw: Floats
+    self_consumption_kw: Floats  # what the battery gives the house at most while on grid
+    one_way_efficiency: Floats
+    grid_limit_kw: Floats
+    ev_kwh: Floats
+    ev_kw: Floats
+    annual_load_kwh: Floats  # of the profile that a home follows in sun_mode auto
+    profile_shift_quarters: NDArray[np.int64]  # how much earlier the home lives, in quarter hours
+    appliance_share: Floats  # (5, n): of the mean load
+    swing_depth: Floats  # (3, n): of the cycling appliances, 0 (constant) to 1 (on and off)
+
+
+class Switches(NamedTuple):
+    """The switches of n meters; `fault_inject` and `time_acceleration` are kept by the community."""
+
+    daytime: Bools
+    grid_connected: Bools
+    market_enabled: Bools
+    battery_reserve_pct: Floats
+    manual_load_delta_kw: Floats
+    sun_cloud_factor: Floats
+    ev_plug: Bools
+    ev_mode: Codes
+    sun_mode: Codes
+
+
+class State(NamedTuple):
+    """What evolves; flows are the means of the last sub-step, registers its end."""
+
+    sun_level: Floats  # of the daytime switch, 0 to 1, on its way over five seconds
+    base_load_kw: Floats  # mean load in sun_mode manual
+    stored_kwh: Floats  # in the battery's cells
+    ev_stored_kwh: Floats
+    ev_session_kwh: Floats
+    irradiance_wpm2: Floats
+    cell_temp_c: Floats
+    pv_potential_kw: Floats  # before curtailment
+    appliances: Floats  # (5, n)
+    ev_demand_kw: Floats
+    flows: Floats  # (9, n), see Flow
+    mean_flows: Floats  # (9, n), the one-minute mean the status line looks at
+    registers: Floats  # (12, n), see Register: the truth
+    metered: Floats  # (12, n): what the meter counted, faults included
+
+
+Record = TypeVar("Record", Plant, Switches, State)
+
+
+def one(record: Record, meter: int) -> Record:
+    """Return the record of a single meter: views, every last axis of length 1."""
+    return type(record)(*(leaf[..., meter : meter + 1] for leaf in record))
+
+
+def put(record: Record, meter: int, part: Record) -> None:
+    """Write the record of a single meter back."""
+    for leaf, value in zip(record, part, strict=True):
+        leaf[..., meter : meter + 1] = value
+
+
+def take(record: Record, meters: NDArray[np.int64]) -> Record:
+    """Return copies of the rows of some meters."""
+    return type(record)(*(leaf[..., meters] for leaf in record))
