@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wattswap_mqtt.core.errors import CommandError
+from wattswap_mqtt.core.quantities import QUANTITIES, Path
+from wattswap_mqtt.core.reading import shown
 
+_USAGE = 'fault_inject takes a JSON object such as {"bias_pct": 10}, or {} for no fault'
 MAX_JSON_LENGTH = 255
 """Home Assistant limits a state to 255 characters."""
 
@@ -21,6 +24,35 @@ class Fault:
     minimum: float = 0.0
     maximum: float = 0.0
     unit: str | None = None
+
+    def parse(self, raw: object) -> object:
+        """Read `raw`, as it stands in JSON, as a value of this fault.
+
+        Raises:
+            CommandError: `wrong_type`, `out_of_range` or `unknown_field`.
+
+        """
+        match self.kind, raw:
+            case ("bool", bool()):
+                return raw
+            case ("number", int() | float()) if not isinstance(raw, bool):
+                if not self.minimum <= raw <= self.maximum:
+                    raise CommandError("out_of_range", self._wants(raw))
+                return raw
+            case ("fields", list()):
+                for name in raw:
+                    field_named(name)
+                return raw
+            case _:
+                raise CommandError("wrong_type", self._wants(raw))
+
+    def _wants(self, raw: object) -> str:
+        wanted = {
+            "bool": "true or false",
+            "number": f"a number from {self.minimum:g} to {self.maximum:g}{f' {self.unit}' if self.unit else ''}",
+            "fields": "a list of snapshot fields",
+        }[self.kind]
+        return f"fault_inject: {self.key} takes {wanted}, not {shown(raw)}"
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -62,9 +94,75 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
+SYNONYMS = ("noise_pct", "sigma_pct")
+
+
+def fault_named(key: object) -> Fault:
+    """Return the declaration of `key`.
+
+    Raises:
+        CommandError: `unknown_fault`.
+
+    """
+    if isinstance(key, str) and key in FAULTS:
+        return FAULTS[key]
+    raise CommandError("unknown_fault", f"fault_inject knows no fault {shown(key)}; the faults are {', '.join(FAULTS)}")
+
+
+def field_named(name: object) -> Path:
+    """Return the quantity that `stuck` means by `name`: `p_active`, or with its section `battery.soc_pct`.
+
+    Raises:
+        CommandError: `unknown_field`, also when several sections have a field of this name.
+
+    """
+    meant = [path for path in QUANTITIES if name in (path.dotted, path.names[-1])]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        choices = " or ".join(path.dotted for path in meant)
+        raise CommandError("unknown_field", f"fault_inject: stuck has to say which {shown(name)} is meant: {choices}")
+    raise CommandError(
+        "unknown_field",
+        f"fault_inject: stuck takes snapshot fields such as p_active or battery.soc_pct, not {shown(name)}",
+    )
+
+
 def parse(raw: object) -> dict[str, object]:
-    """Read `raw`, an object or its JSON text, as a value of `fault_inject`."""
-    raise NotImplementedError
+    """Read `raw`, an object or its JSON text, as a value of `fault_inject`; `{}` ends all faults.
+
+    Raises:
+        CommandError: `wrong_type`, `invalid_json`, `unknown_fault`, `out_of_range`, `unknown_field`,
+            `conflicting_faults` or `too_long`.
+
+    """
+    wanted = _object_in(raw) if isinstance(raw, str) else raw
+    if not isinstance(wanted, dict):
+        raise CommandError("wrong_type", f"{_USAGE}, not {shown(wanted)}")
+    value = {key: fault_named(key).parse(setting) for key, setting in wanted.items()}
+    if all(key in value for key in SYNONYMS):
+        raise CommandError(
+            "conflicting_faults", f"{' and '.join(SYNONYMS)} are two names of one fault: give one of them"
+        )
+    length = len(json.dumps(value, separators=(",", ":")))
+    if length > MAX_JSON_LENGTH:
+        raise CommandError(
+            "too_long", f"fault_inject takes at most {MAX_JSON_LENGTH} characters of compact JSON, not {length}"
+        )
+    return value
 
 
-_ = (json, CommandError)
+def is_active(value: Mapping[str, object]) -> bool:
+    """Tell whether this value of `fault_inject` changes anything: `{"bias_pct": 0, "stuck": []}` does not."""
+    return any(value.values())
+
+
+def _object_in(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # RecursionError: the standard library's answer to deep nesting
+        raise CommandError("invalid_json", f"{_USAGE}, not {shown(text)}") from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)

@@ -8,6 +8,7 @@ from typing import Literal
 from wattswap_mqtt.core import faults
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.quantities import EV_MODES
+from wattswap_mqtt.core.reading import number_of, shown
 
 SwitchValue = bool | float | str | dict[str, object]
 
@@ -79,47 +80,35 @@ class Switch:
         return word
 
 
-def number_of(raw: object) -> float | None:
-    """Return `raw` as a float if it is a JSON number or plain decimal text (blanks around it allowed), else None."""
-    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
-        return None
-    if isinstance(raw, str) and not raw.strip().replace("_", "x").isascii():
-        return None
-    try:
-        return float(raw.strip().replace("_", "x") if isinstance(raw, str) else raw)
-    except (ValueError, OverflowError):
-        return math.inf if isinstance(raw, int) else None
-
-
-def shown(raw: object) -> str:
-    """Return `raw` as an error message quotes it: short, on one line."""
-    text = repr(raw)
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
 SWITCHES: Mapping[str, Switch] = {
     switch.name: switch
     for switch in (
         Switch("daytime", "Daytime", "full sun whatever the clock says", "bool", default=False),
         Switch("grid_connected", "Grid connected", "the home is connected to the grid", "bool", default=True),
-        Switch("market_enabled", "Market enabled", "the home trades on the community's marketplace", "bool", default=False),
+        Switch("market_enabled", "Market enabled", "the home trades on the marketplace", "bool", default=False),
         Switch(
-            "battery_reserve_pct", "Battery reserve", "state of charge kept back for an outage", "number", 10.0,
-            unit="%", minimum=0, maximum=100,
+            "battery_reserve_pct", "Battery reserve", "state of charge kept back for an outage",
+            "number", 10.0, unit="%", minimum=0, maximum=100,
         ),
         Switch(
-            "manual_load_delta_kw", "Manual load", "load added to the household's own; the load never goes below 0", "number", 0.0,
-            unit="kW", minimum=-10, maximum=10, step=0.1,
+            "manual_load_delta_kw", "Manual load", "added to the household's own load, which never goes below 0",
+            "number", 0.0, unit="kW", minimum=-10, maximum=10, step=0.1,
         ),
-        Switch("sun_cloud_factor", "Cloud factor", "multiplies the irradiance", "number", 1.0, minimum=0, maximum=1, step=0.01),
+        Switch(
+            "sun_cloud_factor", "Cloud factor", "multiplies the irradiance: 1 is a clear sky",
+            "number", 1.0, minimum=0, maximum=1, step=0.01,
+        ),
         Switch("ev_plug", "EV plug", "the EV is at the charger", "bool", default=False),
         Switch("ev_mode", "EV charging mode", "how the EV charges", "choice", "off", options=EV_MODES),
-        Switch("fault_inject", "Faults", "faults of the meter, as a JSON object", "faults", default={}),
+        Switch("fault_inject", "Faults", "faults of the meter, as a JSON object; {} for none", "faults", default={}),
         Switch(
-            "time_acceleration", "Time acceleration", "simulated seconds per second, for the whole community; 0 pauses", "number", 1.0,
-            unit="×", minimum=0, maximum=3600, step=0.1,
+            "time_acceleration", "Time acceleration", "simulated seconds per second, for the whole community; 0 pauses",
+            "number", 1.0, minimum=0, maximum=3600, step=0.1,
         ),
-        Switch("sun_mode", "Sun mode", "manual: the daytime switch; auto: the sun's position at the site", "choice", "manual", options=SUN_MODES),
+        Switch(
+            "sun_mode", "Sun mode", "manual: the daytime switch; auto: the sun's position at the site",
+            "choice", "manual", options=SUN_MODES,
+        ),
     )
 }  # fmt: skip
 
