@@ -94,6 +94,11 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
+_FIELDS: dict[str, list[Path]] = {}
+for _path in QUANTITIES:
+    for _name in (_path.dotted, _path.names[-1]):
+        _FIELDS.setdefault(_name, []).append(_path)
+
 SYNONYMS = ("noise_pct", "sigma_pct")
 
 
@@ -116,7 +121,7 @@ def field_named(name: object) -> Path:
         CommandError: `unknown_field`, also when several sections have a field of this name.
 
     """
-    meant = [path for path in QUANTITIES if name in (path.dotted, path.names[-1])]
+    meant = _FIELDS.get(name, []) if isinstance(name, str) else []
     if len(meant) == 1:
         return meant[0]
     if meant:

@@ -1,0 +1,276 @@
+"""Commands: the one reading of them, whoever sends them.
+
+A command's payload is a plain value (`ON`, `50`, `fast`) or JSON; JSON objects may carry an `id`, which is echoed in
+the answer and never interpreted: text of up to 256 characters, a number, true, false or null.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast, get_args
+
+import orjson
+
+from wattswap_mqtt.contract import topics
+from wattswap_mqtt.contract.orders import OrderRequest as OrderRequest  # noqa: PLC0414 (part of this module's face)
+from wattswap_mqtt.contract.orders import fields_of, read_order
+from wattswap_mqtt.core.errors import CommandError
+from wattswap_mqtt.core.market.orders import OrderTerms
+from wattswap_mqtt.core.reading import shown
+from wattswap_mqtt.core.switches import SwitchValue, switch_named
+
+MAX_PAYLOAD = 64 * 1024
+MAX_ID_LENGTH = 256
+EXACT_FLOAT = 2**53
+"""Integers above this may have lost digits in a float."""
+
+CorrelationId = str | int | float | bool | None
+OrderStatus = Literal["accepted", "partially_filled", "executed", "failed", "expired", "cancelled"]
+FILTER_STATUSES = ("open", *get_args(OrderStatus))
+MAX_ORDERS = 500
+"""Orders in one answer; keeps it well below what brokers take."""
+
+
+@dataclass(frozen=True)
+class SetSwitches:
+    """Set one switch or several, all or nothing."""
+
+    values: dict[str, SwitchValue]
+    id: CorrelationId = None
+    command: str = topics.SET_SWITCHES.below
+
+
+@dataclass(frozen=True)
+class SetScenario:
+    """Put the meter into a scenario; the name is not checked yet."""
+
+    name: str
+    id: CorrelationId = None
+    command: str = field(default=topics.SET_SCENARIO.below, init=False)
+
+
+@dataclass(frozen=True)
+class PlaceOrder:
+    """Place an order."""
+
+    terms: OrderTerms
+    id: CorrelationId = None
+    command: str = field(default=topics.PLACE_ORDER.below, init=False)
+
+
+@dataclass(frozen=True)
+class CancelOrder:
+    """End an order."""
+
+    order_id: str
+    id: CorrelationId = None
+    command: str = field(default=topics.CANCEL_ORDER.below, init=False)
+
+
+@dataclass(frozen=True)
+class OrderFilters:
+    """Which orders are asked for; the newest come first.  `open` is accepted or partially filled."""
+
+    status: OrderStatus | Literal["open"] | None = None
+    client_order_id: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True)
+class GetOrders:
+    """Ask for one order (`order_id`) or for those that pass the filters."""
+
+    order_id: str | None = None
+    filters: OrderFilters = OrderFilters()
+    id: CorrelationId = None
+    command: str = field(default=topics.GET_ORDERS.below, init=False)
+
+
+Command = SetSwitches | SetScenario | PlaceOrder | CancelOrder | GetOrders
+
+
+class RejectedCommand(CommandError):  # noqa: N818 (it is the command that was rejected)
+    """A command that cannot be read; carries what its answer needs: the topic below `M/` and the id, where readable."""
+
+    def __init__(self, error: CommandError, command: str, correlation_id: CorrelationId) -> None:
+        super().__init__(error.code, error.message)
+        self.command = command
+        self.id = correlation_id
+
+
+def parse_command(meter_id: str, below: str, payload: bytes) -> Command:
+    """Read a command that came for `meter_id` on the topic `M/{below}`.
+
+    Raises:
+        RejectedCommand: for whatever is wrong; nothing else, whatever the payload.
+
+    """
+    correlation_id: CorrelationId = None
+    try:
+        body = _decode(payload, plain=below.endswith("/set") and below != topics.SET_SWITCHES.below)
+        if isinstance(body, dict) and "id" in body:
+            correlation_id = read_id(body["id"])
+        return _read(meter_id, below, body, correlation_id)
+    except CommandError as error:
+        raise RejectedCommand(error, below, correlation_id) from None
+
+
+def encode_command(command: Command) -> bytes:
+    """Return the payload that `parse_command` reads as `command`."""
+    match command:
+        case SetSwitches(values=values):
+            fields: dict[str, object] = dict(values)
+            if command.command != topics.SET_SWITCHES.below:
+                fields = {"value": next(iter(values.values()))}
+        case SetScenario(name=name):
+            fields = {"value": name}
+        case PlaceOrder(terms=terms):
+            fields = fields_of(terms)
+        case CancelOrder(order_id=order_id):
+            fields = {"order_id": order_id}
+        case GetOrders(order_id=None, filters=filters):
+            fields = {"status": filters.status, "client_order_id": filters.client_order_id, "limit": filters.limit}
+        case GetOrders(order_id=order_id):
+            fields = {"order_id": order_id}
+    return orjson.dumps({name: value for name, value in fields.items() if value is not None} | {"id": command.id})
+
+
+def read_id(raw: object) -> CorrelationId:
+    """Return a correlation id.
+
+    Raises:
+        CommandError: `invalid_id`.
+
+    """
+    exact = not isinstance(raw, float) or abs(raw) <= EXACT_FLOAT
+    if raw is None or (isinstance(raw, str) and len(raw) <= MAX_ID_LENGTH) or (isinstance(raw, int | float) and exact):
+        return raw
+    raise CommandError(
+        "invalid_id", f"id takes text of at most {MAX_ID_LENGTH} characters or a number, not {shown(raw)}"
+    )
+
+
+def read_switches(values: Mapping[str, object]) -> dict[str, SwitchValue]:
+    """Read the values of several switches, all or nothing.
+
+    Raises:
+        CommandError: `missing_field` if there is none, else what the first wrong one says (its name in the message).
+
+    """
+    if not values:
+        raise CommandError("missing_field", 'at least one switch has to be named, such as {"daytime": true}')
+    return {name: switch_named(name).parse(raw) for name, raw in values.items()}
+
+
+def _decode(payload: bytes, *, plain: bool) -> object:
+    """Return the JSON value in `payload`, or its text where a plain value is allowed."""
+    if len(payload) > MAX_PAYLOAD:
+        raise CommandError("too_large", f"a command takes at most {MAX_PAYLOAD} bytes, not {len(payload)}")
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        raise CommandError("not_utf8", f"a command is UTF-8 text; byte {error.start} is not") from None
+    if plain and not text.lstrip().startswith(("{", "[", '"')):
+        return text
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise CommandError("invalid_json", f"this is not JSON: {error}") from None
+
+
+def _read(meter_id: str, below: str, body: object, correlation_id: CorrelationId) -> Command:
+    match below.split("/"):
+        case ["switch", name, "set"]:
+            switch = switch_named(name)
+            return SetSwitches({name: switch.parse(_value(body, bare=switch.kind == "faults"))}, correlation_id, below)
+        case ["switches", "set"]:
+            return SetSwitches(read_switches(_without_id(body)), correlation_id)
+        case ["scenario", "set"]:
+            scenario = _value(body)
+            if not isinstance(scenario, str):
+                raise CommandError("wrong_type", f"a scenario is set by its name, not {shown(scenario)}")
+            return SetScenario(scenario.strip(), correlation_id)
+        case ["market", "place"]:
+            return PlaceOrder(_terms(meter_id, _without_id(body)), correlation_id)
+        case ["market", "cancel"]:
+            fields = _without_id(body)
+            _refuse_unknown(fields, ("order_id",))
+            return CancelOrder(_order_id(meter_id, fields.get("order_id")), correlation_id)
+        case ["market", "get"]:
+            return _get_orders(meter_id, _without_id(body), correlation_id)
+    raise CommandError("unknown_command", f"there is no command {shown(below)}")
+
+
+def _value(body: object, *, bare: bool = False) -> object:
+    """Return the value in `{"value": …, "id": …}` or a plain one; `bare`: the object may be the value itself."""
+    if not isinstance(body, dict):
+        return body
+    if "value" in body:
+        _refuse_unknown(body, ("value", "id"))
+        return body["value"]
+    if bare:
+        return _without_id(body)
+    raise CommandError("missing_field", 'value is missing: the payload is a plain value or {"value": …, "id": …}')
+
+
+def _without_id(body: object) -> dict[str, object]:
+    if not isinstance(body, dict):
+        raise CommandError("wrong_type", f"this command takes a JSON object, not {shown(body)}")
+    return {name: value for name, value in body.items() if name != "id"}
+
+
+def _refuse_unknown(fields: Mapping[str, object], known: Sequence[str]) -> None:
+    for name in fields:
+        if name not in known:
+            raise CommandError("unknown_field", f"there is no field {shown(name)} here; there is {', '.join(known)}")
+
+
+def _terms(meter_id: str, fields: dict[str, object]) -> OrderTerms:
+    order = read_order(fields)
+    if "meter_id" in order.model_fields_set and order.meter_id != meter_id:
+        raise CommandError(
+            "meter_mismatch", f"this topic is {meter_id}'s, the order says {order.meter_id}: leave meter_id out"
+        )
+    return order.to_terms()
+
+
+def _order_id(meter_id: str, raw: object) -> str:
+    if raw is None:
+        raise CommandError("missing_field", f"order_id is missing: it takes an order's id such as {meter_id}.1")
+    if not isinstance(raw, str):
+        raise CommandError("wrong_type", f"order_id takes text such as {meter_id}.1, not {shown(raw)}")
+    if topics.meter_of_order(raw) != meter_id:
+        raise CommandError(
+            "unknown_order", f"{meter_id} has no order {shown(raw)}; its orders are called {meter_id}.1 …"
+        )
+    return raw
+
+
+def _get_orders(meter_id: str, fields: Mapping[str, object], correlation_id: CorrelationId) -> GetOrders:
+    if fields.get("order_id") is not None:
+        _refuse_unknown(fields, ("order_id",))
+        return GetOrders(_order_id(meter_id, fields["order_id"]), id=correlation_id)
+    _refuse_unknown(fields, ("order_id", "status", "client_order_id", "limit"))
+    return GetOrders(
+        filters=read_filters(fields.get("status"), fields.get("client_order_id"), fields.get("limit")),
+        id=correlation_id,
+    )
+
+
+def read_filters(status: object = None, client_order_id: object = None, limit: object = None) -> OrderFilters:
+    """Read filters of orders; None is not given.
+
+    Raises:
+        CommandError: `wrong_type` or `out_of_range`.
+
+    """
+    if status not in (None, *FILTER_STATUSES):
+        raise CommandError("out_of_range", f"status takes one of {', '.join(FILTER_STATUSES)}, not {shown(status)}")
+    if client_order_id is not None and not isinstance(client_order_id, str):
+        raise CommandError("wrong_type", f"client_order_id takes text, not {shown(client_order_id)}")
+    if limit is None:
+        limit = OrderFilters.limit
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        raise CommandError("wrong_type", f"limit takes a whole number from 1 to {MAX_ORDERS}, not {shown(limit)}")
+    if not 1 <= limit <= MAX_ORDERS:
+        raise CommandError("out_of_range", f"limit takes a whole number from 1 to {MAX_ORDERS}, not {shown(limit)}")
+    return OrderFilters(cast("OrderStatus | Literal['open'] | None", status), client_order_id, limit)
