@@ -1,0 +1,154 @@
+"""The two ways to wait for a broker: in a thread of one's own, and on an asyncio loop."""
+
+import asyncio
+import contextlib
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from wattswap_mqtt.config import BrokerAddress
+from wattswap_mqtt.mqtt.dial import BufferedSocket
+from wattswap_mqtt.mqtt.link import Link, Message, ignore
+
+CLOSE_TIMEOUT_S = 2.0
+
+
+class Connection(Link):
+    """A connection for one thread: the one that calls `wait()` also calls everything else, except `wake()`."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        client_id: str,
+        *,
+        subscriptions: Sequence[tuple[str, int]] = (),
+        on_message: Callable[[Message], None],
+        on_connect: Callable[[], None],
+        on_disconnect: Callable[[str], None] = ignore,
+        will: Message | None = None,
+    ) -> None:
+        """Prepare the connection (see `Link`); the first `wait()` begins to connect."""
+        super().__init__(
+            address,
+            client_id,
+            subscriptions=subscriptions,
+            on_message=on_message,
+            on_connect=on_connect,
+            on_disconnect=on_disconnect,
+            will=will,
+        )
+        self._selector = selectors.DefaultSelector()
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def wait(self, timeout_s: float) -> None:
+        """Serve the connection until a callback was called, `wake()` was called, or the time is up.
+
+        Connects again by itself; a broker that is away raises nothing.  `wait(0)` writes what `publish` has queued.
+        """
+        until_s = time.monotonic() + timeout_s
+        woken = False
+        while not (self._step() or woken):
+            rest_s = until_s - time.monotonic()
+            if rest_s <= 0:
+                return
+            woken = self._select(min(rest_s, self._patience_s()))
+
+    def wake(self) -> None:
+        """End the present `wait()`, or the next one; the one call for other threads."""
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits
+            self._waker.send(b"\0")
+
+    def close(self) -> None:
+        """Send what is queued, say goodbye to the broker, close; takes `CLOSE_TIMEOUT_S` at most."""
+        if self._closed:
+            return
+        until_s = time.monotonic() + CLOSE_TIMEOUT_S
+        while self._unfinished and (rest_s := until_s - time.monotonic()) > 0:
+            self.wait(rest_s)
+        self._hang_up()
+        self._selector.close()
+        self._waker.close()
+        self._woken.close()
+
+    def _select(self, timeout_s: float) -> bool:
+        """Wait for the socket; return whether `wake()` has ended it."""
+        if self._socket is not None:
+            write = selectors.EVENT_WRITE if self._wants_write else 0
+            self._selector.modify(self._socket, selectors.EVENT_READ | write)
+        woken = any(key.fileobj is self._woken for key, _ in self._selector.select(timeout_s))
+        if woken:
+            self._woken.recv(4096)
+        return woken
+
+    def _watch(self, sock: BufferedSocket) -> None:
+        self._selector.register(sock, selectors.EVENT_READ)
+
+    def _unwatch(self, sock: BufferedSocket) -> None:
+        self._selector.unregister(sock)
+
+    def _wake(self) -> None:
+        self.wake()
+
+
+class AsyncConnection(Link):
+    """A connection on an asyncio loop: everything is called there, the callbacks too."""
+
+    _loop: asyncio.AbstractEventLoop
+    _timer: asyncio.TimerHandle | None = None
+    _stepped: asyncio.Event
+
+    async def start(self) -> None:
+        """Begin to connect, and return; `on_connect` tells when there is a connection."""
+        self._loop = asyncio.get_running_loop()
+        self._stepped = asyncio.Event()
+        self._run()
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
+        """Queue one message, to be written in the loop's next turn; return False if it is dropped."""
+        accepted = super().publish(topic, payload, qos, retain)
+        if accepted and self.connected:
+            self._run_in(0.0)
+        return accepted
+
+    async def close(self) -> None:
+        """Send what is queued, say goodbye to the broker, close; takes `CLOSE_TIMEOUT_S` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while self._unfinished:
+                    self._stepped.clear()
+                    await self._stepped.wait()
+        self._hang_up()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _run(self) -> None:
+        """Step, and see to it that the loop comes back."""
+        if self._closed:
+            return
+        self._step()
+        self._stepped.set()
+        if self._socket is not None and self._wants_write:
+            self._loop.add_writer(self._socket.fileno(), self._run)
+        elif self._socket is not None:
+            self._loop.remove_writer(self._socket.fileno())
+        self._run_in(self._patience_s())
+
+    def _run_in(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay_s, self._run)
+
+    def _watch(self, sock: BufferedSocket) -> None:
+        self._loop.add_reader(sock.fileno(), self._run)
+
+    def _unwatch(self, sock: BufferedSocket) -> None:
+        self._loop.remove_reader(sock.fileno())
+        self._loop.remove_writer(sock.fileno())
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._run)

@@ -1,0 +1,116 @@
+"""A socket to the broker."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+
+from wattswap_mqtt.config import BrokerAddress
+
+TIMEOUT_S = 5.0
+READ_BYTES = 64 * 1024
+
+
+class Dial(threading.Thread):
+    """One attempt to reach the broker.
+
+    Name lookup, connect and TLS handshake block, so they have a thread of their own, which ends with them.
+    """
+
+    def __init__(self, address: BrokerAddress, done: Callable[[], None]) -> None:
+        """Prepare; `start()` it, and once `done` was called (in the thread), look at `outcome`."""
+        super().__init__(name="mqtt-dial", daemon=True)
+        self.outcome: socket.socket | Exception | None = None
+        self._address = address
+        self._done = done
+        self._abandoned = False
+
+    def run(self) -> None:
+        """Dial."""
+        try:
+            self.outcome = _connected(self._address)
+        except (OSError, ValueError) as problem:  # a ValueError: a host name that cannot be one
+            self.outcome = problem
+        self._close_if_abandoned()
+        self._done()
+
+    def abandon(self) -> None:
+        """Nobody wants the socket any more."""
+        self._abandoned = True
+        self._close_if_abandoned()
+
+    def _close_if_abandoned(self) -> None:
+        # Whichever thread comes second sees what the first has set.
+        if self._abandoned and isinstance(self.outcome, socket.socket):
+            self.outcome.close()
+
+
+def _connected(address: BrokerAddress) -> socket.socket:
+    """Return a connected socket that does not block (this itself blocks for seconds)."""
+    sock = socket.create_connection((address.host, address.port), timeout=TIMEOUT_S)
+    try:
+        # Without it a round trip with QoS 1 takes 44-88 ms instead of 0.5 ms.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.tls:
+            context = ssl.create_default_context(cafile=address.ca_file)
+            sock = context.wrap_socket(sock, server_hostname=address.host)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class BufferedSocket:
+    """A socket as paho wants it, read 64 KiB at a time where paho asks for single bytes."""
+
+    def __init__(self, sock: socket.socket, closing: Callable[["BufferedSocket"], None]) -> None:
+        """Take over a socket that does not block; `closing` is called just before it is closed."""
+        self._sock = sock
+        self._closing = closing
+        self._buffer = b""
+        self._position = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has closed it (paho does, when the connection is lost)."""
+        return self._sock.fileno() >= 0
+
+    @property
+    def buffered(self) -> bool:
+        """Whether there is something to read that no selector would tell of."""
+        in_tls = self.is_open and isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        return in_tls or self._position < len(self._buffer)
+
+    def recv(self, size: int) -> bytes:
+        """Return at most `size` bytes, b"" at the end; raises as a socket that does not block."""
+        if self._position == len(self._buffer):
+            self._buffer, self._position = self._sock.recv(READ_BYTES), 0
+        piece = self._buffer[self._position : self._position + size]
+        self._position += len(piece)
+        return piece
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Send some of the data; raises as a socket that does not block."""
+        return self._sock.send(data)
+
+    def send_some(self, data: memoryview) -> int:
+        """Send some of the data, or none; raises OSError for a lost connection."""
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def close(self) -> None:
+        """Close; a second time does nothing."""
+        if self.is_open:
+            self._closing(self)
+            self._sock.close()
+
+    def fileno(self) -> int:
+        """Return what a selector needs."""
+        return self._sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """Do as a socket does."""
+        self._sock.setblocking(flag)
