@@ -5,6 +5,7 @@ So a meter does not change when its neighbours become more, and a run can be rep
 Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195).
 """
 
+import math
 import zlib
 
 import numpy as np
@@ -53,10 +54,16 @@ def normals(keys: Keys, stream: int, counter: int) -> Floats:
 _SCALE = 1 / np.sqrt((256**2 - 1) / 6)
 
 
+def _mix_whole(x: int) -> int:
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
 def smooth(seed: int, stream: int, position: float) -> float:
     """Return smooth noise in [0, 1): random at whole positions, a cubic blend between them."""
-    whole = int(position // 1)
-    key = np.array([seed & _MASK], np.uint64)
-    left, right = (float(uniform(key, stream, whole + k)[0]) for k in (0, 1))
+    whole = math.floor(position)
+    start = (seed * _GOLDEN + (stream << 56)) & _MASK
+    left, right = (_mix_whole((start + (whole + k) * _GOLDEN) & _MASK) * 2.0**-64 for k in (1, 2))
     part = position - whole
     return left + (right - left) * part * part * (3 - 2 * part)

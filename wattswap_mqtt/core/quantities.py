@@ -475,3 +475,28 @@ def _walk(record: type, section: str, above: tuple[str, ...] = ()) -> list[Path]
 
 SECTIONS: dict[str, type] = dict(get_type_hints(Snapshot))
 QUANTITIES: tuple[Path, ...] = tuple(path for section, record in SECTIONS.items() for path in _walk(record, section))
+
+
+def columns(snapshot: Snapshot) -> list[NDArray[np.generic]]:
+    """Return the arrays of a snapshot in the order of `QUANTITIES`."""
+    found: list[NDArray[np.generic]] = []
+    for section in snapshot:
+        for leaf in section:
+            found.extend(leaf if isinstance(leaf, tuple) else (leaf,))
+    return found
+
+
+def stack(snapshot: Snapshot) -> Floats:
+    """Return a snapshot as one matrix (quantities, n), each row rounded to its decimals; words and flags as numbers."""
+    arrays = columns(snapshot)
+    matrix = np.concatenate(arrays, dtype=np.float64, casting="unsafe").reshape(len(arrays), -1)
+    matrix *= _SCALES
+    np.rint(matrix, out=matrix)
+    matrix /= _SCALES
+    matrix += 0.0  # -0.0 becomes 0.0
+    return matrix
+
+
+_SCALES = np.array([[10.0 ** path.quantity.decimals] for path in QUANTITIES])
+ROW: dict[str, int] = {path.dotted: row for row, path in enumerate(QUANTITIES)}
+"""The row of each quantity in a stacked snapshot."""

@@ -66,7 +66,8 @@ def step(plant: Plant, state: State, switches: Switches, around: Surroundings, a
     hours = dt_s / 3600.0
     ahead_h = max(dt_s, INSTANT_S) / 3600.0
 
-    sun_level = state.sun_level + np.clip(switches.daytime - state.sun_level, -dt_s / pv.SUNRISE_S, dt_s / pv.SUNRISE_S)
+    risen = dt_s / pv.SUNRISE_S
+    sun_level = np.maximum(np.minimum(switches.daytime, state.sun_level + risen), state.sun_level - risen)
     auto = switches.sun_mode == AUTO
     plane = np.where(auto, pv.plane_irradiance_wpm2(plant.panel_normal, around.weather), pv.FULL_SUN_WPM2 * sun_level)
     irradiance = plane * switches.sun_cloud_factor

@@ -1,0 +1,426 @@
+"""A community: N homes that share weather, clock and market.  Pure: what happens depends on the seed and the commands only.
+
+Commands act at once (`set_switches`, `set_scenario`, `place`, `cancel`), `advance` moves the clock, `read` says what the
+meters report, `take_events` what happened.  `dump` and `restore` carry it over a restart.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattswap_mqtt.core import load
+from wattswap_mqtt.core.events import Event
+from wattswap_mqtt.core.faults import is_active
+from wattswap_mqtt.core.faulty import FaultyMeter
+from wattswap_mqtt.core.market.exchange import Exchange, Home
+from wattswap_mqtt.core.market.orders import Order, OrderTerms
+from wattswap_mqtt.core.market.pricing import Tariff
+from wattswap_mqtt.core.meter import Standing, measure, view_of
+from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
+from wattswap_mqtt.core.quantities import EV_MODES, QUANTITIES, stack
+from wattswap_mqtt.core.records import Appliance, Flow, Floats, Plant, Register, State, Switches, one, put, take
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
+from wattswap_mqtt.core.status import ALARMS, alarm_bits, alarms_of
+from wattswap_mqtt.core.step import INSTANT_S, Asks, Surroundings, step
+from wattswap_mqtt.core.sun import Site, weather_at
+from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
+
+SUBSTEPS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
+"""The grids of sub-steps; each divides a quarter hour."""
+
+Ints = NDArray[np.int64]
+
+
+class Readings(NamedTuple):
+    """What some meters report at one moment."""
+
+    meters: Ints  # (m,) row numbers in the community
+    time_s: float
+    seq: int
+    values: Floats  # (quantities, m), see quantities.stack
+    alarms: Ints  # (m,) bits, see status.ALARMS
+
+
+def substep_s(time_acceleration: float) -> float:
+    """Return the grid of sub-steps at this acceleration: one sub-step a second of wall time, of a minute at most."""
+    return next((grid for grid in SUBSTEPS_S if grid >= time_acceleration), SUBSTEPS_S[-1])
+
+
+class Community:
+    """N homes, their switches and faults, their clock and their market."""
+
+    def __init__(
+        self, ids: Sequence[str], *, seed: int = 1, start_s: float, site: Site | None = None, tariff: Tariff | None = None, load_noise: float = 1.0
+    ) -> None:
+        self.ids = tuple(ids)
+        self.index = {name: meter for meter, name in enumerate(self.ids)}
+        self.seed = seed
+        self.site = site or Site()
+        self.tariff = tariff or Tariff()
+        self.load_noise = load_noise
+        self.clock_s = float(start_s)
+        self.seq = 0
+        self.storage_failed = False
+        self.plant: Plant = sample_plant(self.ids, seed)
+        self.switch_values: list[dict[str, SwitchValue]] = [default_switches(name) for name in self.ids]
+        self.scenarios: list[str] = [NO_SCENARIO] * len(self.ids)
+        self.switches: Switches = _switch_arrays(self.switch_values)
+        self.state: State = _start_state(self.plant)
+        self.faulty: dict[int, FaultyMeter] = {}
+        self.exchange = Exchange(self.ids, self.tariff)
+        self._token_error_utok: Floats = np.zeros((2, len(self.ids)))  # what faults added to earnings and spending
+        self._alarms: Ints = np.zeros(len(self.ids), np.int64)
+        self._events: list[Event] = []
+        self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
+        self._market_open = False
+        self._redispatch_all()
+
+    @property
+    def time_acceleration(self) -> float:
+        """Simulated seconds per second."""
+        return float(self.switch_values[0]["time_acceleration"])  # type: ignore[arg-type] # a number switch
+
+    # -- commands ---------------------------------------------------------------------------------------------------
+
+    def set_switches(self, meter: int, values: Mapping[str, SwitchValue]) -> bool:
+        """Set switches to values that `Switch.parse` has read; tell whether any of them changed."""
+        wanted = dict(values)
+        if "daytime" in wanted:
+            wanted.setdefault("sun_mode", "manual")
+        changed = self._change(meter, wanted)
+        if changed:
+            self._set_scenario_name(meter, NO_SCENARIO)
+            for name, previous in changed.items():
+                self._event("switch_changed", meter, switch=name, value=wanted[name], previous=previous)
+        self._redispatch(meter)
+        return bool(changed)
+
+    def set_scenario(self, meter: int, name: str) -> None:
+        """Set a scenario: every switch, the state of charge and the base load; `none` restores the plain home.
+
+        Raises:
+            CommandError: `unknown_scenario`.
+
+        """
+        home = one(self.state, meter)
+        if name == NO_SCENARIO:
+            slug, values, base_kw = name, default_switches(self.ids[meter]), DEMO_BASE_LOAD_KW
+        else:
+            scenario = scenario_named(name)
+            slug, values, base_kw = scenario.slug, scenario.switches, scenario.base_load_kw
+            home.stored_kwh[:] = self.plant.battery_kwh[meter] * scenario.soc_pct / 100.0
+            home.ev_stored_kwh[:] = self.plant.ev_kwh[meter] * EV_START_SOC
+        self.exchange.scenario_set(meter, self.clock_s)
+        self._change(meter, values)
+        home.base_load_kw[:] = base_kw
+        home.sun_level[:] = float(bool(values["daytime"]))
+        self._set_scenario_name(meter, slug)
+        self._redispatch(meter)
+        self._event("scenario_set", meter, scenario=slug)
+
+    def place(self, meter: int, terms: OrderTerms) -> Order:
+        """Place an order.
+
+        Raises:
+            CommandError: the exchange refuses it.
+
+        """
+        home = one(self.state, meter)
+        plant = one(self.plant, meter)
+        spare = np.maximum(home.stored_kwh - plant.battery_kwh * self.switches.battery_reserve_pct[meter] / 100.0, 0.0)
+        try:
+            return self.exchange.place(
+                meter,
+                terms,
+                self.clock_s,
+                Home(
+                    grid_connected=bool(self.switches.grid_connected[meter]),
+                    market_enabled=bool(self.switches.market_enabled[meter]),
+                    available_discharge_kwh=float((spare * plant.one_way_efficiency)[0]),
+                    surplus_kw=float(max(home.pv_potential_kw[0] - home.flows[Flow.LOAD, 0], 0.0)),
+                    p_max_discharge_kw=float(plant.battery_kw[0]),
+                ),
+            )
+        finally:
+            self._redispatch(meter)
+
+    def cancel(self, meter: int, order_id: str) -> Order:
+        """Cancel an order.
+
+        Raises:
+            CommandError: `unknown_order`, `order_ended`.
+
+        """
+        order = self.exchange.cancel(order_id, self.clock_s)
+        self._redispatch(meter)
+        return order
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def advance(self, duration_s: float) -> None:
+        """Let `duration_s` of simulated time pass, in sub-steps on a fixed grid."""
+        end = self.clock_s + duration_s
+        grid = substep_s(self.time_acceleration)
+        while self.clock_s < end:
+            stop = (math.floor(self.clock_s / grid + 1e-9) + 1.0) * grid
+            self._substep(stop if end - stop > 1e-6 else end)
+
+    def _substep(self, stop_s: float) -> None:
+        start, before = self.clock_s, self.state
+        dt_s = stop_s - start
+        if not self._quarter.start_s <= start < self._quarter.start_s + load.QUARTER_S:
+            self._quarter = load.quarter_at(start, self.plant, self.site)
+        asks = self.exchange.asks(start, dt_s)
+        self.state = step(self.plant, before, self.switches, self._surroundings(start + dt_s / 2), asks, start, dt_s)
+        self.clock_s = stop_s
+        for meter, faulty in self.faulty.items():
+            added = self.state.registers[:, meter] - before.registers[:, meter]
+            self.state.metered[:, meter] = before.metered[:, meter] + faulty.count(added, start)
+        if asks is not None or self._market_open:
+            self._settle(before, asks, start, dt_s)
+
+    def _settle(self, before: State, asks: Asks | None, start_s: float, dt_s: float) -> None:
+        """Settle on what the meters counted: orders first, then, where the market is open, the surplus."""
+        hours = dt_s / 3600.0
+        metered = self.state.metered - before.metered
+        exported, imported = metered[Register.EXPORTED], metered[Register.IMPORTED]
+        sold = bought = np.zeros_like(exported)
+        if asks is not None:
+            sold, bought = np.minimum(exported, asks.sell_kw * hours), np.minimum(imported, asks.buy_kw * hours)
+        tokens = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) if self.faulty else None
+        self.exchange.settle(start_s, dt_s, sold, bought, (exported - sold) * self.switches.market_enabled)
+        if tokens is not None:
+            moved = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) - tokens
+            for meter in self.faulty:
+                true = (self.state.registers - before.registers)[[Register.EXPORTED, Register.IMPORTED], meter]
+                seen = metered[[Register.EXPORTED, Register.IMPORTED], meter]
+                share = np.divide(true, seen, out=np.zeros(2), where=seen > 0.0)
+                self._token_error_utok[:, meter] += moved[:, meter] * (1.0 - share)
+
+    def _surroundings(self, time_s: float) -> Surroundings:
+        weather = weather_at(time_s, self.site, self.seed)
+        return Surroundings(weather, self._quarter, self.tariff.is_cheap(weather.local), self.load_noise)
+
+    def _redispatch(self, meter: int) -> None:
+        """Compute the powers of one home anew, at once, after a command."""
+        asks = self.exchange.asks(self.clock_s, INSTANT_S)
+        mine = None if asks is None else Asks(asks.sell_kw[meter : meter + 1], asks.buy_kw[meter : meter + 1])
+        quarter = self._quarter._replace(
+            from_kw=self._quarter.from_kw[meter : meter + 1],
+            to_kw=self._quarter.to_kw[meter : meter + 1],
+            phase=self._quarter.phase[:, meter : meter + 1],
+        )
+        weather = weather_at(self.clock_s, self.site, self.seed)
+        around = Surroundings(weather, quarter, self.tariff.is_cheap(weather.local), self.load_noise)
+        home = step(one(self.plant, meter), one(self.state, meter), one(self.switches, meter), around, mine, self.clock_s, 0.0)
+        put(self.state, meter, home._replace(mean_flows=home.flows))
+
+    def _redispatch_all(self) -> None:
+        self.state = step(self.plant, self.state, self.switches, self._surroundings(self.clock_s), None, self.clock_s, 0.0)
+        self.state = self.state._replace(mean_flows=self.state.flows.copy())
+
+    # -- what is reported -------------------------------------------------------------------------------------------
+
+    def read(self, meter: int | None = None) -> tuple[Readings, Readings | None]:
+        """Return what the meters report (all, or one), and the truth of those among them that have faults.
+
+        Raised and cleared alarms become events.
+        """
+        self.seq += 1
+        everyone = np.arange(len(self.ids)) if meter is None else np.array([meter])
+        values, bits = self._measure(everyone, self.state.metered)
+        self._note_alarms(everyone, bits)
+        readings = Readings(everyone, self.clock_s, self.seq, values, bits)
+        wrong = [row for row, number in enumerate(everyone.tolist()) if number in self.faulty] if self.faulty else []
+        if not wrong:
+            return readings, None
+        meters = everyone[wrong]
+        truth, _ = self._measure(meters, self.state.registers, self._token_error_utok)
+        for row in wrong:
+            column = values[:, row].copy()
+            self.faulty[int(everyone[row])].read(column, self.clock_s, self.seq)
+            values[:, row] = column
+        return readings, Readings(meters, self.clock_s, self.seq, truth, bits[wrong])
+
+    def _measure(self, meters: Ints, registers: Floats, token_error_utok: Floats | None = None) -> tuple[Floats, Ints]:
+        everyone = len(meters) == len(self.ids)
+        plant, state, switches = (self.plant, self.state, self.switches) if everyone else (
+            take(self.plant, meters), take(self.state, meters), take(self.switches, meters)
+        )  # fmt: skip
+        faulty, misread = np.zeros(len(meters), np.bool_), np.zeros(len(meters), np.bool_)
+        if self.faulty:
+            for row, number in enumerate(meters.tolist()):
+                if number in self.faulty:
+                    faulty[row], misread[row] = True, self.faulty[number].misreads
+        view = view_of(plant, state, switches, faulty, misread, storage_failed=self.storage_failed)
+        exchange = self.exchange
+        earned, spent = exchange.earnings_utok, exchange.spending_utok
+        if token_error_utok is not None:
+            earned, spent = earned - token_error_utok[0], spent - token_error_utok[1]
+        standing = Standing(
+            earned if everyone else earned[meters],
+            spent if everyone else spent[meters],
+            exchange.pending_counts() if everyone else exchange.pending_counts()[meters],
+            exchange.current_price_utok(self.clock_s) * 1e-6,
+            self.tariff.quote(self.clock_s).ask_utok * 1e-6,
+        )
+        counted = registers if everyone else registers[:, meters]
+        snapshot = measure(plant, state, switches, counted, standing, self.seed, self.clock_s, self.seq, view)
+        return stack(snapshot), alarm_bits(view)
+
+    def _note_alarms(self, meters: Ints, bits: Ints) -> None:
+        before = self._alarms[meters]
+        if (bits == before).all():
+            return
+        for row in np.flatnonzero(bits != before).tolist():
+            now, then, meter = int(bits[row]), int(before[row]), int(meters[row])
+            for event_type, which in (("alarm_raised", now & ~then), ("alarm_cleared", then & ~now)):
+                for alarm in alarms_of(which):
+                    self._event(event_type, meter, code=alarm.code, level=alarm.level, msg=alarm.msg)
+        self._alarms[meters] = bits
+
+    def take_events(self) -> list[Event]:
+        """Return what happened since the last call."""
+        events, self._events = self._events + self.exchange.take_events(), []
+        return events
+
+    # -- durable state ----------------------------------------------------------------------------------------------
+
+    def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
+        """Return what a restart needs beside the market's rows: plain values, and arrays whose last axis is the meter."""
+        plain = {
+            "clock_s": self.clock_s,
+            "seq": self.seq,
+            "time_acceleration": self.time_acceleration,
+            "meters": {
+                name: {
+                    "switches": self.switch_values[meter],
+                    "scenario": self.scenarios[meter],
+                    **({"faulty_since_s": f.since_s, "stuck": f.stuck} if (f := self.faulty.get(meter)) else {}),
+                }
+                for meter, name in enumerate(self.ids)
+            },
+        }
+        arrays: dict[str, NDArray[np.generic]] = {**self.state._asdict(), "alarms": self._alarms, "token_error_utok": self._token_error_utok}
+        return plain, arrays
+
+    def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]], clock_s: float) -> None:
+        """Go on from what `dump` returned for these meters (missing ones start fresh), at `clock_s` or later."""
+        self.clock_s = max(float(plain["clock_s"]), clock_s)
+        self.seq = int(plain["seq"])
+        known: Mapping[str, Mapping[str, Any]] = plain["meters"]
+        for meter, name in enumerate(self.ids):
+            saved = known.get(name, {})
+            values = {key: value for key, value in saved.get("switches", {}).items() if key in SWITCHES}
+            self.switch_values[meter] |= values | {"time_acceleration": plain["time_acceleration"]}
+            self.scenarios[meter] = saved.get("scenario", NO_SCENARIO)
+            faults = self.switch_values[meter]["fault_inject"]
+            if is_active(faults):  # type: ignore[arg-type] # an object switch
+                since = float(saved.get("faulty_since_s", self.clock_s))
+                self.faulty[meter] = FaultyMeter(faults, since, self.plant.key[meter : meter + 1], saved.get("stuck"))  # type: ignore[arg-type] # likewise
+        self.switches = _switch_arrays(self.switch_values)
+        self._market_open = bool(self.switches.market_enabled.any())
+        for name, array in arrays.items():
+            mine = {"alarms": self._alarms, "token_error_utok": self._token_error_utok, **self.state._asdict()}.get(name)
+            if mine is not None and mine.shape == array.shape:
+                mine[...] = array
+        self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _change(self, meter: int, values: Mapping[str, SwitchValue]) -> dict[str, SwitchValue]:
+        """Set what differs, with the consequences of each change; return the previous values of what changed."""
+        mine = self.switch_values[meter]
+        changed = {name: mine[name] for name, value in values.items() if mine[name] != value}
+        mine.update({name: values[name] for name in changed})
+        put(self.switches, meter, _switch_arrays([mine]))
+        if "time_acceleration" in changed:
+            for other in self.switch_values:
+                other["time_acceleration"] = values["time_acceleration"]
+        for name in changed:
+            consequence = self._consequences().get(name)
+            if consequence is not None:
+                consequence(meter, values[name])
+        return changed
+
+    def _consequences(self) -> Mapping[str, Callable[[int, Any], None]]:
+        return {
+            "grid_connected": self._grid_changed,
+            "market_enabled": self._market_changed,
+            "ev_plug": self._plug_changed,
+            "fault_inject": self._faults_changed,
+        }
+
+    def _grid_changed(self, meter: int, connected: bool) -> None:
+        if not connected:
+            self.exchange.grid_lost(meter, self.clock_s)
+        self._event("grid_reconnect" if connected else "grid_disconnect", meter)
+
+    def _market_changed(self, meter: int, opened: bool) -> None:
+        self._market_open = bool(self.switches.market_enabled.any())
+        if not opened:
+            self.exchange.market_closed(meter, self.clock_s)
+
+    def _plug_changed(self, meter: int, plugged: bool) -> None:
+        if plugged:
+            self.state.ev_session_kwh[meter] = 0.0
+
+    def _faults_changed(self, meter: int, value: Mapping[str, object]) -> None:
+        self.faulty.pop(meter, None)
+        if is_active(value):
+            self.faulty[meter] = FaultyMeter(value, self.clock_s, self.plant.key[meter : meter + 1])
+
+    def _set_scenario_name(self, meter: int, name: str) -> None:
+        self.scenarios[meter] = name
+
+    def _event(self, event_type: str, meter: int, **data: object) -> None:
+        self._events.append(Event(event_type, self.clock_s, meter, data))
+
+
+def default_switches(meter_id: str) -> dict[str, SwitchValue]:
+    """Return the switches of a meter that nobody has touched; all but the demo meter follow the real sun."""
+    values = {name: switch.default for name, switch in SWITCHES.items()}
+    return values if meter_id == DEMO_METER else values | {"sun_mode": "auto"}
+
+
+def _switch_arrays(values: Sequence[Mapping[str, Any]]) -> Switches:
+    def column(name: str, dtype: type, options: tuple[str, ...] = ()) -> NDArray[Any]:
+        return np.array([options.index(v[name]) if options else v[name] for v in values], dtype)
+
+    return Switches(
+        daytime=column("daytime", np.bool_),
+        grid_connected=column("grid_connected", np.bool_),
+        market_enabled=column("market_enabled", np.bool_),
+        battery_reserve_pct=column("battery_reserve_pct", np.float64),
+        manual_load_delta_kw=column("manual_load_delta_kw", np.float64),
+        sun_cloud_factor=column("sun_cloud_factor", np.float64),
+        ev_plug=column("ev_plug", np.bool_),
+        ev_mode=column("ev_mode", np.int8, EV_MODES),
+        sun_mode=column("sun_mode", np.int8, SUN_MODES),
+    )
+
+
+def _start_state(plant: Plant) -> State:
+    n = len(plant.key)
+    zeros = np.zeros(n)
+    return State(
+        sun_level=zeros.copy(),
+        base_load_kw=np.full(n, DEMO_BASE_LOAD_KW),
+        stored_kwh=plant.battery_kwh * START_SOC,
+        ev_stored_kwh=plant.ev_kwh * EV_START_SOC,
+        ev_session_kwh=zeros.copy(),
+        irradiance_wpm2=zeros.copy(),
+        cell_temp_c=zeros.copy(),
+        pv_potential_kw=zeros.copy(),
+        appliances=np.zeros((len(Appliance), n)),
+        ev_demand_kw=zeros.copy(),
+        flows=np.zeros((len(Flow), n)),
+        mean_flows=np.zeros((len(Flow), n)),
+        registers=np.zeros((len(Register), n)),
+        metered=np.zeros((len(Register), n)),
+    )
+
+
