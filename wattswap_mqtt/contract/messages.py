@@ -264,7 +264,8 @@ def read_filters(status: object = None, client_order_id: object = None, limit: o
 
     """
     if status not in (None, *FILTER_STATUSES):
-        raise CommandError("out_of_range", f"status takes one of {', '.join(FILTER_STATUSES)}, not {shown(status)}")
+        code = "out_of_range" if isinstance(status, str) else "wrong_type"
+        raise CommandError(code, f"status takes one of {', '.join(FILTER_STATUSES)}, not {shown(status)}")
     if client_order_id is not None and not isinstance(client_order_id, str):
         raise CommandError("wrong_type", f"client_order_id takes text, not {shown(client_order_id)}")
     if limit is None:

@@ -20,7 +20,7 @@ def number_of(raw: object) -> float | None:
             try:
                 return float(raw)
             except OverflowError:
-                return math.copysign(math.inf, raw)
+                return math.inf if raw > 0 else -math.inf
         case str() if _DECIMAL.fullmatch(raw.strip()):
             return float(raw)
         case _:

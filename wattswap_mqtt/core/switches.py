@@ -62,7 +62,8 @@ class Switch:
         raise CommandError("wrong_type", f"{self.name} takes ON or OFF (also true/false, 1/0), not {shown(raw)}")
 
     def _parse_number(self, raw: object) -> float:
-        wanted = f"{self.name} takes a number from {self.minimum:g} to {self.maximum:g}"
+        unit = f" {self.unit}" if self.unit else ""
+        wanted = f"{self.name} takes a number from {self.minimum:g} to {self.maximum:g}{unit}"
         number = number_of(raw)
         if number is None:
             raise CommandError("wrong_type", f"{wanted}, not {shown(raw)}")
