@@ -1,0 +1,260 @@
+"""The embedded MQTT broker: amqtt, with those defects mended that would be felt; the one module that imports amqtt.
+
+It is meant for development and for small installations on one machine: MQTT 3.1.1, no passwords, a few thousand
+messages a second.  For anything else there is mosquitto (mosquitto/mosquitto.conf).
+
+tests/integration/test_broker.py runs plain amqtt too, and tells which override below a newer amqtt no longer needs.
+"""
+
+import asyncio
+import errno
+import logging
+from typing import TYPE_CHECKING, Any
+
+from amqtt import broker as amqtt
+from amqtt.adapters import (
+    ReaderAdapter,
+    StreamReaderAdapter,
+    StreamWriterAdapter,
+    WebSocketsReader,
+    WebSocketsWriter,
+    WriterAdapter,
+)
+from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+from amqtt.errors import AMQTTError
+
+from wattswap_mqtt.core.errors import BrokerError
+
+if TYPE_CHECKING:
+    from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+    from amqtt.session import Session
+    from websockets.asyncio.server import ServerConnection
+
+CONNECT_TIMEOUT_S = 10.0
+KEEPALIVE_FACTOR = 1.5
+STALL_TIMEOUT_S = 10.0
+WATCH_INTERVAL_S = 1.0
+STOP_TIMEOUT_S = 1.0
+BACKLOG = 1_000
+"""So many messages of a client not yet passed on, and no more are read from it for now."""
+
+logger = logging.getLogger(__name__)
+
+
+class EmbeddedBroker:
+    """A broker on the running asyncio loop that lets everybody in."""
+
+    def __init__(self, host: str, port: int, ws_port: int | None = None) -> None:
+        """Prepare a listener for MQTT and, given `ws_port`, one for MQTT over WebSocket (a port 0: any free one)."""
+        self.host = host
+        self.port = port
+        self.ws_port = ws_port
+        self._broker: _Broker | None = None
+
+    async def start(self) -> None:
+        """Listen; from then on `port` and `ws_port` are the real ones.
+
+        Raises:
+            BrokerError: an address that cannot be listened on.
+
+        """
+        # They report every odd client, and a busy port with a traceback.  What matters is raised or logged here.
+        for name in ("amqtt", "transitions", "websockets"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        listeners = {"default": ListenerConfig(type=ListenerType.TCP, bind=f"{self.host}:{self.port}")}
+        if self.ws_port is not None:
+            listeners["ws"] = ListenerConfig(type=ListenerType.WS, bind=f"{self.host}:{self.ws_port}")
+        # Neither $SYS (it wakes up and needs psutil) nor topic plugins (with them the last messages of a client that
+        # disconnects are lost).
+        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        broker = _Broker(BrokerConfig(listeners=listeners, plugins=plugins))
+        try:
+            await broker.start()
+        except AMQTTError as error:
+            await broker.stop_listening()
+            raise BrokerError(self._cannot_listen(error.__cause__ or error)) from None
+        self.port = broker.port_of("default")
+        if self.ws_port is not None:
+            self.ws_port = broker.port_of("ws")
+        self._broker = broker
+
+    async def stop(self) -> None:
+        """Disconnect everybody and stop listening; takes little more than `STOP_TIMEOUT_S` at most."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            await broker.stop()
+
+    def _cannot_listen(self, cause: BaseException) -> str:
+        ports = f"port {self.port}" if self.ws_port is None else f"port {self.port} or {self.ws_port} (WebSocket)"
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            return (
+                f"the MQTT broker cannot listen on {self.host}: {ports} is in use; choose another with --mqtt-port, "
+                f"or use the broker that is there with --broker mqtt://{self.host}:{self.port}"
+            )
+        return f"the MQTT broker cannot listen on {self.host}, {ports}: {cause}"
+
+
+class _Reader(StreamReaderAdapter):
+    """Knows when its client was last heard, and stops reading while the broker is behind with what it sent.
+
+    amqtt neither enforces the keepalive nor stops reading: a fast publisher fills the memory.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self.session: Session | None = None
+        self._clock = asyncio.get_running_loop().time
+        self.heard_s = self._clock()
+
+    async def read(self, n: int = -1) -> bytes:
+        while self.session is not None and self.session.delivered_message_queue.qsize() > BACKLOG:
+            await asyncio.sleep(0.005)
+            self.heard_s = self._clock()
+        data = await super().read(n)
+        self.heard_s = self._clock()
+        return data
+
+    def silent_too_long(self) -> bool:
+        """Whether the client has missed its keepalive, or not even said CONNECT.  Source: MQTT 3.1.1, 3.1.2.10."""
+        silent_s = self._clock() - self.heard_s
+        if self.session is None:
+            return silent_s > CONNECT_TIMEOUT_S
+        return 0 < self.session.keep_alive * KEEPALIVE_FACTOR < silent_s
+
+
+class _Writer(StreamWriterAdapter):
+    """Knows since when its client has taken nothing: what waits for such a client fills the memory as well."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        super().__init__(writer)
+        self._clock = asyncio.get_running_loop().time
+        self._blocked_since_s: float | None = None
+
+    async def drain(self) -> None:
+        self._blocked_since_s = self._clock()
+        try:
+            await super().drain()
+        finally:
+            self._blocked_since_s = None
+
+    def stalled(self) -> bool:
+        return self._blocked_since_s is not None and self._clock() - self._blocked_since_s > STALL_TIMEOUT_S
+
+
+class _Broker(amqtt.Broker):
+    def __init__(self, config: BrokerConfig) -> None:
+        super().__init__(config)
+        self._watched: set[tuple[_Reader, _Writer, asyncio.WriteTransport]] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
+        self._loops: dict[BrokerProtocolHandler, asyncio.Task[None]] = {}
+        self._watcher: asyncio.Task[None] | None = None
+
+    def port_of(self, listener: str) -> int:
+        port: int = next(iter(self._servers[listener].instance.sockets)).getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        await super().start()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Shut down.  amqtt waits for ever for clients that do not read, or have not said CONNECT: they are dropped."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        for reader, _, transport in self._watched:
+            if reader.session is None:
+                transport.abort()
+        shutdown = asyncio.create_task(self.shutdown())
+        await asyncio.wait([shutdown], timeout=STOP_TIMEOUT_S)
+        for transport in self._serving.values():
+            transport.abort()
+        await asyncio.gather(shutdown, *self._serving, return_exceptions=True)
+
+    async def stop_listening(self) -> None:
+        """Close the listeners that stand although another could not be opened."""
+        for server in self._servers.values():
+            await server.close_instance()
+
+    async def _watch(self) -> None:
+        """Drop those who are gone without a word: only so does the Last Will of a client that lost power go out."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            for reader, writer, transport in tuple(self._watched):
+                if reader.silent_too_long() or writer.stalled():
+                    transport.abort()
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        watched = (_Reader(reader), _Writer(writer), writer.transport)
+        self._watched.add(watched)
+        try:
+            await self._serve(listener_name, *watched)
+        finally:
+            self._watched.discard(watched)
+
+    async def ws_connected(self, websocket: "ServerConnection", listener_name: str) -> None:
+        # websockets itself drops those who do not answer its pings.
+        await self._serve(listener_name, WebSocketsReader(websocket), WebSocketsWriter(websocket), websocket.transport)
+
+    async def _serve(
+        self, listener: str, reader: ReaderAdapter, writer: WriterAdapter, transport: asyncio.WriteTransport
+    ) -> None:
+        """Serve one client to its end.
+
+        amqtt leaves the socket open when the first packet is no CONNECT, and an error it does not expect in a packet
+        ends in asyncio's handler of last resort.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in one
+        self._serving[task] = transport
+        try:
+            await self._client_connected(listener, reader, writer)
+        except Exception as problem:  # noqa: BLE001 - whatever a client sends
+            logger.debug("a client was dropped: %r", problem)
+        finally:
+            transport.abort()
+            del self._serving[task]
+
+    async def _delete_session(self, client_id: str) -> None:
+        """End the connection of a client whose name comes a second time.  Source: MQTT 3.1.1, 3.1.4-2.
+
+        amqtt only forgets it: it stays connected and deaf, and its Last Will comes out when the second one is there.
+        """
+        _, handler = self._sessions.get(client_id, (None, None))
+        await super()._delete_session(client_id)
+        if handler is not None and handler in self._loops:
+            await handler.handle_connection_closed()
+            await asyncio.wait([self._loops[handler]], timeout=STOP_TIMEOUT_S)
+
+    async def _client_message_loop(self, client_session: "Session", handler: "BrokerProtocolHandler") -> None:
+        """Serve a client that is connected; one that publishes to a topic it may not is disconnected.
+
+        amqtt leaves it connected, and passes none of its messages on any more.
+        """
+        loop = asyncio.get_running_loop()
+        if isinstance(handler.reader, _Reader):
+            handler.reader.session = client_session
+        self._loops[handler] = loop.create_task(super()._client_message_loop(client_session, handler))
+        try:
+            await self._loops[handler]
+        finally:
+            del self._loops[handler]
+        if client_session.transitions.is_connected():
+            gone: asyncio.Future[None] = loop.create_future()
+            gone.set_result(None)
+            await self._handle_disconnect(client_session, handler, gone)
+
+    async def _handle_subscription(
+        self, client_session: "Session", handler: "BrokerProtocolHandler", subscribe_waiter: "asyncio.Future[Any]"
+    ) -> None:
+        """Subscribe a client, and send it the retained messages it has asked for."""
+        await super()._handle_subscription(client_session, handler, subscribe_waiter)
+        for topic_filter, qos in subscribe_waiter.result().topics:
+            if any(session is client_session for session, _ in self._subscriptions.get(topic_filter, ())):
+                await super()._publish_retained_messages_for_subscription((topic_filter, qos), client_session)
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: "Session"
+    ) -> None:
+        """Do nothing: amqtt calls this at each connect too, with the subscriptions of everybody."""
