@@ -1,0 +1,268 @@
+"""JSON Schemas (draft 2020-12) of what goes over the wire, walked from the declarations; OpenAPI and AsyncAPI use them.
+
+`x-unit` is a number's unit, `x-decimals` what it is rounded to, `x-device-class` and `x-state-class` how hubs file it.
+"""
+
+from typing import Any, get_args
+
+from wattswap_mqtt.contract.answers import EVENT_TYPES
+from wattswap_mqtt.contract.messages import MAX_ID_LENGTH, OrderStatus
+from wattswap_mqtt.contract.orders import OrderRequest
+from wattswap_mqtt.contract.topics import METER_ID, ORDER_ID
+from wattswap_mqtt.core.faults import FAULTS, Fault
+from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS, Quantity
+from wattswap_mqtt.core.status import ALARMS
+from wattswap_mqtt.core.switches import SWITCHES, Switch
+
+Schema = dict[str, Any]
+
+JSON_TYPES = {"number": "number", "integer": "integer", "enum": "string", "bool": "boolean", "object": "object"}
+
+
+def text(description: str, **more: object) -> Schema:
+    """Return the schema of a text."""
+    return {"type": "string", "description": description, **more}
+
+
+def moment(description: str) -> Schema:
+    """Return the schema of a moment."""
+    return text(f"{description} (ISO 8601 with offset)", format="date-time")
+
+
+def number(description: str, unit: str | None = None, **more: object) -> Schema:
+    """Return the schema of a number."""
+    return {"type": "number", "description": description, **({"x-unit": unit} if unit else {}), **more}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return a schema that takes null as well."""
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def record(description: str, properties: dict[str, Schema], **more: object) -> Schema:
+    """Return the schema of an object that has all of `properties`; more may be added in later versions."""
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": list(properties),
+        **more,
+    }
+
+
+def quantity_schema(quantity: Quantity) -> Schema:
+    """Return the schema of a reported quantity."""
+    schema: Schema = {
+        "type": JSON_TYPES[quantity.kind],
+        "title": quantity.title,
+        "description": quantity.meaning,
+        "enum": list(quantity.options),
+        "x-unit": quantity.unit,
+        "x-decimals": quantity.decimals if quantity.kind == "number" else None,
+        "minimum": quantity.minimum,
+        "maximum": quantity.maximum,
+        "x-device-class": quantity.device_class,
+        "x-state-class": quantity.state_class,
+    }
+    kept = {key: value for key, value in schema.items() if value not in (None, [])}
+    return nullable(kept) if quantity.nullable else kept
+
+
+def snapshot_schema() -> Schema:
+    """Return the schema of the snapshot: `M/state`, `M/hub`, `M/truth` and REST."""
+    sections = {name: record(_first_line(section), {}) for name, section in SECTIONS.items()}
+    for path in QUANTITIES:
+        target = sections[path.section]
+        for outer in path.names[:-1]:
+            if outer not in target["properties"]:
+                target["properties"][outer] = record("what the load is made of; sums to load_power_kw", {})
+                target["required"].append(outer)
+            target = target["properties"][outer]
+        target["properties"][path.names[-1]] = quantity_schema(path.quantity)
+        target["required"].append(path.names[-1])
+    sections["market"]["properties"]["last_trade"] = {"anyOf": [trade_schema(), {"type": "null"}]}
+    sections["market"]["required"].append("last_trade")
+    top = {
+        "meter_id": meter_id_schema(),
+        "timestamp": moment("simulated time of the reading"),
+        "tz": text("the meter's time zone", examples=["Europe/Berlin"]),
+        "hardware": record(
+            "the device", {name: text(name.replace("_", " ")) for name in ("firmware_version", "meter_location")}
+        ),
+        "seq": {"type": "integer", "description": "counts the readings of this run"},
+        "published_at": moment("wall time of the message"),
+        **sections,
+        "alarms": {"type": "array", "description": "what is raised now", "items": alarm_schema()},
+    }
+    return record("What a meter reports at one moment.", top, title="Snapshot")
+
+
+def meter_id_schema() -> Schema:
+    """Return the schema of a meter's id."""
+    return text("the meter", pattern=f"^{METER_ID.pattern}$", examples=["demo_meter"])
+
+
+def alarm_schema() -> Schema:
+    """Return the schema of an alarm."""
+    return record(
+        "An alarm.",
+        {
+            "code": text("stable", examples=[alarm.code for alarm in ALARMS]),
+            "level": text("how bad it is", enum=["info", "warning", "error"]),
+            "msg": text("for people"),
+        },
+    )
+
+
+def switch_schema(switch: Switch) -> Schema:
+    """Return the schema of a switch's value as it is reported."""
+    about: Schema = {"title": switch.title, "description": switch.meaning, "default": switch.default}
+    match switch.kind:
+        case "bool":
+            return {"type": "boolean", **about}
+        case "number":
+            unit = {"x-unit": switch.unit} if switch.unit else {}
+            return {"type": "number", "minimum": switch.minimum, "maximum": switch.maximum, **unit, **about}
+        case "choice":
+            return {"type": "string", "enum": list(switch.options), **about}
+        case "faults":
+            faults = {fault.key: fault_schema(fault) for fault in FAULTS.values()}
+            return {"type": "object", "properties": faults, "additionalProperties": False, **about}
+
+
+def fault_schema(fault: Fault) -> Schema:
+    """Return the schema of one key of `fault_inject`."""
+    match fault.kind:
+        case "bool":
+            return {"type": "boolean", "description": fault.meaning}
+        case "number":
+            return number(fault.meaning, fault.unit, minimum=fault.minimum, maximum=fault.maximum)
+        case "fields":
+            return {"type": "array", "description": fault.meaning, "items": text("such as p_active or battery.soc_pct")}
+
+
+def switches_schema(*, command: bool = False) -> Schema:
+    """Return the schema of the object of all switches, or of a command that sets some of them."""
+    properties = {name: switch_schema(switch) for name, switch in SWITCHES.items()}
+    if not command:
+        return record("Every switch and its value.", properties)
+    properties["id"] = correlation_id_schema()
+    return {
+        "type": "object",
+        "description": "The switches to set, all or nothing.",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def correlation_id_schema() -> Schema:
+    """Return the schema of the echoed id."""
+    return {
+        "type": ["string", "number", "boolean", "null"],
+        "maxLength": MAX_ID_LENGTH,
+        "description": "echoed in the answer, never interpreted",
+    }
+
+
+def order_request_schema(*, mqtt: bool = False) -> Schema:
+    """Return the schema of an order as it is placed; over MQTT it may carry an `id`."""
+    schema = OrderRequest.model_json_schema()
+    if mqtt:
+        schema["properties"]["id"] = correlation_id_schema()
+    return schema
+
+
+def order_schema() -> Schema:
+    """Return the schema of an order as it is reported."""
+    request = OrderRequest.model_json_schema()["properties"]
+    execution = {
+        "timestamp": moment("simulated time at which this part began"),
+        "quantity_kwh": number("what was metered", "kWh"),
+        "price": number("the price of the match", "apt/kWh"),
+        "counterparty": text("the other meter, or `utility`"),
+    }
+    return record(
+        "An order.",
+        {
+            "order_id": order_id_schema(),
+            "meter_id": meter_id_schema(),
+            "client_order_id": nullable(text("the client's own id")),
+            "side": text("sell or buy", enum=["sell", "buy"]),
+            "type": text("market or limit", enum=["market", "limit"]),
+            "quantity_kwh": number(request["quantity_kwh"]["description"], "kWh"),
+            "duration_sec": number(request["duration_sec"]["description"], "s"),
+            "price": nullable(number("the limit; null for a market order", "apt/kWh")),
+            "min_fill_kwh": number(request["min_fill_kwh"]["description"], "kWh"),
+            "ttl_sec": number(request["ttl_sec"]["description"], "s"),
+            "time_in_force": request["time_in_force"],
+            "status": text("never steps back", enum=list(get_args(OrderStatus))),
+            "reason": nullable(text("why it ended, a stable word")),
+            "message": nullable(text("why it ended, for people")),
+            "reserved_kwh": number("of the battery, set aside while a sell order is open", "kWh"),
+            "matched_kwh": number("traded", "kWh"),
+            "filled_kwh": number("delivered and metered", "kWh"),
+            "remaining_kwh": number("not delivered yet", "kWh"),
+            "average_price": nullable(number("of what was matched", "apt/kWh")),
+            "amount_apt": number("settled so far; + earned, - spent", "apt"),
+            "created_at": moment("simulated time"),
+            "expires_at": nullable(moment("simulated time at which an unmatched rest is dropped")),
+            "ended_at": nullable(moment("simulated time")),
+            "executions": {"type": "array", "items": record("A part that was metered.", execution)},
+        },
+        title="Order",
+    )
+
+
+def order_id_schema() -> Schema:
+    """Return the schema of an order's id."""
+    return text("`{meter_id}.{number}`", pattern=f"^{ORDER_ID.pattern}$", examples=["demo_meter.1"])
+
+
+def trade_schema() -> Schema:
+    """Return the schema of a trade."""
+    return record(
+        "A match.",
+        {
+            "order_id": order_id_schema(),
+            "meter_id": meter_id_schema(),
+            "timestamp": moment("simulated time"),
+            "side": text("what the meter did", enum=["sell", "buy"]),
+            "quantity_kwh": number("matched", "kWh"),
+            "price": number("the price of the match", "apt/kWh"),
+            "counterparty": text("the other meter, or `utility`"),
+            "duration_sec": number("the delivery window", "s"),
+        },
+    )
+
+
+def ack_schema() -> Schema:
+    """Return the schema of the answer to a command."""
+    return record(
+        "The one answer to a command.",
+        {
+            "id": correlation_id_schema(),
+            "command": text("the topic below the meter's own", examples=["switch/daytime/set"]),
+            "status": text("whether it took effect", enum=["ok", "error"]),
+            "code": nullable(text("stable, null when ok", examples=["out_of_range"])),
+            "message": nullable(text("says what would be right, null when ok")),
+            "result": {"description": "the new value, order or list; of a failed order its id and status"},
+        },
+        title="Answer",
+    )
+
+
+def event_schema() -> Schema:
+    """Return the schema of an event."""
+    return record(
+        "Something that happened; further fields depend on the type.",
+        {
+            "event_type": text("what happened", enum=list(EVENT_TYPES)),
+            "timestamp": moment("simulated time"),
+            "meter_id": meter_id_schema(),
+        },
+        title="Event",
+    )
+
+
+def _first_line(section: type) -> str:
+    return (section.__doc__ or "").partition("\n")[0]
