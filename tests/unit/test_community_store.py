@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from wattswap_mqtt.core.errors import StorageError
-from wattswap_mqtt.store.community_store import VERSION, CommunityStore
+from wattswap_mqtt.store.community_store import VERSION, CommunityStore, Saved
 
 
 @pytest.fixture
@@ -42,57 +42,55 @@ def entry(number, *, meter_id="demo_meter", time_s=0.0):
     return {"entry_id": f"e{number}", "meter_id": meter_id, "time_s": time_s, "lines": {"utility": -5, meter_id: 5}}
 
 
+def account(meter_id, earned_utok):
+    return {"entry_id": meter_id, "meter_id": meter_id, "earned_utok": earned_utok}
+
+
 def reopened(store):
     store.close()
     return CommunityStore(store.path)
 
 
+COMMAND = ("demo_meter", "switch/daytime/set", b"\xff not UTF-8")
+
+
 def test_a_new_file_holds_nothing(store):
-    assert store.load() is None
+    assert store.load() == Saved(None, None, [], {}, [], [])
 
 
 def test_what_was_saved_is_loaded(store):
-    switches = {"demo_meter": {"daytime": True, "fault_inject": {"bias_pct": 10}}, "meter_00002": {"ev_mode": "solar"}}
-    store.save(
-        checkpoint=b"\x00\xff" * 99,
-        clock_s=12.5,
-        switches=switches,
-        orders=[order(1)],
-        entries=[entry(1)],
-        durable=True,
-    )
-    store = reopened(store)
-    saved = store.load()
-    assert saved is not None
-    assert (saved.checkpoint, saved.clock_s, saved.switches) == (b"\x00\xff" * 99, 12.5, switches)
-    assert (saved.orders, saved.entries) == ([order(1)], [entry(1)])
-    store.close()
+    meters = {"demo_meter": {"switches": {"daytime": True}}, "meter_00002": {"scenario": "none"}}
+    store.checkpoint(b"\x00\xff" * 99, meters, [order(1)], [entry(1), account("demo_meter", 5)])
+    store.park(b"others")
+    store.append([COMMAND, ("demo_meter", "market/place", b"{}")])
+    again = reopened(store)
+    journal = [COMMAND, ("demo_meter", "market/place", b"{}")]
+    assert again.load() == Saved(b"\x00\xff" * 99, b"others", journal, meters, [order(1)], [account("demo_meter", 5)])
+    again.close()
 
 
-def test_rows_of_the_same_key_are_replaced_and_the_checkpoint_stays_unless_given(store):
-    store.save(
-        checkpoint=b"one", clock_s=1, switches={"a": {"daytime": True}}, orders=[order(1), order(2)], durable=False
-    )
-    store.save(
-        clock_s=2, switches={"a": {"daytime": False}}, orders=[order(1, status="executed", ended_s=2)], durable=True
-    )
+def test_a_checkpoint_replaces_rows_of_the_same_key_and_ends_the_journal(store):
+    store.checkpoint(b"one", {"a": {"n": 1}, "b": {"n": 1}}, [order(1), order(2)], [account("a", 1)])
+    store.append([COMMAND])
+    ended = order(1, status="executed", ended_s=2)
+    store.checkpoint(b"two", {"a": {"n": 2}}, [ended], [account("a", 2)])
     saved = store.load()
-    assert (saved.checkpoint, saved.clock_s, saved.switches) == (b"one", 2, {"a": {"daytime": False}})
-    assert saved.orders == [order(1, status="executed", ended_s=2), order(2)]
+    assert (saved.checkpoint, saved.journal, saved.meters) == (b"two", [], {"a": {"n": 2}, "b": {"n": 1}})
+    assert (saved.orders, saved.entries) == ([ended, order(2)], [account("a", 2)])
 
 
 def test_load_leaves_out_orders_that_ended_long_ago_but_finds_them_by_id(store):
     old = order(1, status="executed", ended_s=1000)
-    store.save(clock_s=9000, orders=[old, order(2, status="failed", ended_s=8000), order(3)], durable=True)
-    assert [o["order_id"] for o in store.load(ended_within_s=3600).orders] == ["demo_meter.2", "demo_meter.3"]
+    store.checkpoint(b"", {}, [old, order(2, status="failed", ended_s=8000), order(3)])
+    assert [o["order_id"] for o in store.load(newest_ended=1).orders] == ["demo_meter.2", "demo_meter.3"]
     assert store.order("demo_meter.1") == old
     assert store.order("demo_meter.4") is None
 
 
 def test_orders_are_found_by_meter_status_and_client_id_newest_first(store):
     rows = [order(n, status="executed" if n % 2 else "accepted", ended_s=n if n % 2 else None) for n in range(6)]
-    store.save(clock_s=0, orders=[*rows, order(1, meter_id="meter_00002", client_order_id="c' OR 1")], durable=True)
-    store.save(clock_s=1, orders=[rows[0]], durable=True)  # an update does not make it younger
+    store.checkpoint(b"", {}, [*rows, order(1, meter_id="meter_00002", client_order_id="c' OR 1")])
+    store.checkpoint(b"", {}, [rows[0]])  # an update does not make it younger
     numbers = [o["order_id"] for o in store.orders("demo_meter", statuses=["accepted", "partially_filled"])]
     assert numbers == ["demo_meter.4", "demo_meter.2", "demo_meter.0"]
     assert len(store.orders(limit=3)) == 3
@@ -100,29 +98,30 @@ def test_orders_are_found_by_meter_status_and_client_id_newest_first(store):
 
 
 def test_entries_are_found_by_meter_and_time(store):
-    store.save(clock_s=0, entries=[entry(n, time_s=float(n)) for n in range(5)], durable=True)
+    store.checkpoint(b"", {}, [], [entry(n, time_s=float(n)) for n in range(5)])
     assert [e["entry_id"] for e in store.entries("demo_meter", start_s=1, end_s=4)] == ["e3", "e2", "e1"]
     assert store.entries("nobody") == []
 
 
-def test_a_save_that_fails_half_way_changes_nothing(store):
-    store.save(checkpoint=b"one", clock_s=1, orders=[order(1)], durable=True)
+def test_a_checkpoint_that_fails_half_way_changes_nothing(store):
+    store.checkpoint(b"one", {}, [order(1)])
+    store.append([COMMAND])
     with pytest.raises(KeyError):
-        store.save(checkpoint=b"two", clock_s=2, orders=[order(2)], entries=[{"no key": 1}], durable=True)
+        store.checkpoint(b"two", {}, [order(2)], [{"no key": 1}])
     saved = store.load()
-    assert (saved.checkpoint, saved.clock_s, saved.orders) == (b"one", 1, [order(1)])
+    assert (saved.checkpoint, saved.orders, saved.journal) == (b"one", [order(1)], [COMMAND])
 
 
-def test_a_full_disk_refuses_the_save_and_the_next_one_works_when_there_is_space(store):
-    store.save(checkpoint=b"one", clock_s=1, orders=[order(1)], durable=True)
+def test_a_full_disk_refuses_and_the_next_one_works_when_there_is_space(store):
+    store.checkpoint(b"one", {}, [order(1)])
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageError, match="the disk is full"):
-        store.save(checkpoint=bytes(100_000), clock_s=2, orders=[order(2)], durable=True)
+        store.checkpoint(bytes(100_000), {}, [order(2)])
     saved = store.load()
-    assert (saved.checkpoint, saved.clock_s, saved.orders) == (b"one", 1, [order(1)])
-    store.save(checkpoint=bytes(100_000), clock_s=3, orders=[order(2)], durable=True)
-    assert reopened_clock(store) == 3
+    assert (saved.checkpoint, saved.orders) == (b"one", [order(1)])
+    store.checkpoint(bytes(100_000), {}, [order(2)])
+    assert reopened_checkpoint(store) == bytes(100_000)
 
 
 @contextmanager
@@ -139,29 +138,29 @@ def file_size_limit(limit: int) -> Iterator[None]:
 
 
 def test_a_disk_that_refuses_writes_is_told_and_got_over(store):
-    store.save(checkpoint=b"one", clock_s=1, orders=[order(1)], durable=True)
+    store.checkpoint(b"one", {}, [order(1)])
     with file_size_limit(4096):
-        for clock_s in (2, 3):
+        for _ in range(2):
             with pytest.raises(StorageError, match=r"main\.db cannot be used"):
-                store.save(checkpoint=bytes(200_000), clock_s=clock_s, orders=[order(2)], durable=True)
-    store.save(clock_s=4, switches={"demo_meter": {"daytime": True}}, durable=True)
+                store.append([COMMAND] * 10_000)
+    store.append([COMMAND])
     saved = store.load()
-    assert (saved.checkpoint, saved.clock_s, saved.orders) == (b"one", 4, [order(1)])
+    assert (saved.checkpoint, saved.orders, saved.journal) == (b"one", [order(1)], [COMMAND])
 
 
 def test_a_connection_that_became_read_only_is_got_over(store):
     store._db.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError, match="readonly"):
-        store.save(clock_s=1, durable=True)
-    store.save(clock_s=2, durable=True)
-    assert reopened_clock(store) == 2
+        store.append([COMMAND])
+    store.checkpoint(b"two", {})
+    assert reopened_checkpoint(store) == b"two"
 
 
-def reopened_clock(store):
+def reopened_checkpoint(store):
     again = reopened(store)
     saved = again.load()
     again.close()
-    return saved.clock_s
+    return saved.checkpoint
 
 
 def garbage(path):
@@ -183,23 +182,23 @@ def cut_off(path):
 
 @pytest.mark.parametrize("damage", [garbage, broken_header, broken_pages, cut_off])
 def test_a_damaged_file_is_set_aside_unchanged_with_a_clear_message(store, path, caplog, damage):
-    store.save(checkpoint=b"one", clock_s=1, orders=[order(n) for n in range(99)], durable=True)
+    store.checkpoint(b"one", {}, [order(n) for n in range(99)])
     store.close()
     damage(path)
     content = path.read_bytes()
     with caplog.at_level(logging.WARNING):
         store = CommunityStore(path)
-    assert store.load() is None
+    assert store.load().checkpoint is None
     [aside] = path.parent.glob("main.db.corrupt-*")
     assert aside.read_bytes() == content
     assert str(path) in caplog.text
     assert aside.name in caplog.text
-    store.save(clock_s=2, durable=True)
-    assert reopened_clock(store) == 2
+    store.checkpoint(b"two", {})
+    assert reopened_checkpoint(store) == b"two"
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(store, path):
-    store.save(clock_s=1, durable=True)
+    store.checkpoint(b"one", {})
     store.close()
     db = sqlite3.connect(path)
     db.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -225,13 +224,14 @@ from pathlib import Path
 from wattswap_mqtt.store.community_store import CommunityStore
 store = CommunityStore(Path(sys.argv[1]))
 for number in range(1, 1_000_000):
-    switches = {"demo_meter": {"number": number}}
-    store.save(checkpoint=bytes(3000), clock_s=number, switches=switches, durable=number % 3 == 0)
+    store.append([("demo_meter", "switches/set", b"%d" % number)])
     print(number, flush=True)
+    if number % 5 == 0:
+        store.checkpoint(b"%d" % number, {"demo_meter": {"number": number}})
 """
 
 
-def test_two_processes_do_not_share_a_file_and_kill_9_frees_it_with_all_that_was_saved(path):
+def test_two_processes_do_not_share_a_file_and_kill_9_frees_it_with_all_that_was_acknowledged(path):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as holder:
         for _ in range(20):
             acknowledged = int(holder.stdout.readline())
@@ -242,13 +242,16 @@ def test_two_processes_do_not_share_a_file_and_kill_9_frees_it_with_all_that_was
     store = CommunityStore(path)
     saved = store.load()
     store.close()
-    assert saved.clock_s >= acknowledged
-    assert saved.switches == {"demo_meter": {"number": saved.clock_s}}
+    contained = int(saved.checkpoint)
+    assert saved.meters == {"demo_meter": {"number": contained}}
+    numbers = [int(payload) for _, _, payload in saved.journal]
+    assert numbers == list(range(contained + 1, contained + 1 + len(numbers)))
+    assert contained + len(numbers) >= acknowledged
     assert not list(path.parent.glob("*.corrupt-*"))
 
 
 def test_two_stores_in_one_process_do_not_share_a_file_either(store, path):
     with pytest.raises(StorageError, match="another process uses it"):
         CommunityStore(path)
-    store.save(clock_s=1, durable=True)
-    assert reopened_clock(store) == 1
+    store.checkpoint(b"one", {})
+    assert reopened_checkpoint(store) == b"one"

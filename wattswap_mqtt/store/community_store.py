@@ -1,4 +1,4 @@
-"""The durable state of one community: checkpoint, switches, orders and ledger entries in one SQLite file.
+"""The durable state of one community: checkpoint, journal, meters, orders and ledger entries in one SQLite file.
 
 A row of orders or entries is the dictionary the market hands over, as JSON; the columns to search by are generated from
 it, so that nothing is said twice.  The file is locked by the operating system for as long as the process lives.
@@ -21,7 +21,8 @@ Row = dict[str, Any]
 VERSION = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value);
-CREATE TABLE IF NOT EXISTS switches (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, meter_id TEXT, command TEXT, payload BLOB);
+CREATE TABLE IF NOT EXISTS meters (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS orders (
   key TEXT PRIMARY KEY,
   value TEXT,
@@ -40,16 +41,26 @@ CREATE TABLE IF NOT EXISTS entries (
   time_s REAL AS (json_extract(value, '$.time_s'))
 );
 CREATE INDEX IF NOT EXISTS entries_of_meter ON entries (meter_id, time_s);
+CREATE INDEX IF NOT EXISTS accounts ON entries (key) WHERE time_s IS NULL;
 """
+
+
+JournalRow = tuple[str, str, bytes]
+"""A command as it came: the meter's id, the topic below the meter's, the payload."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a community was when it was last saved."""
+    """What a community was when it was last saved, and the commands since.
+
+    checkpoint: of the meters that were part of the community, None if there is none yet.
+    parked: of meters that once were.
+    """
 
     checkpoint: bytes | None
-    clock_s: float
-    switches: dict[str, Row]
+    parked: bytes | None
+    journal: list[JournalRow]
+    meters: dict[str, Row]
     orders: list[Row]
     entries: list[Row]
 
@@ -68,34 +79,53 @@ class CommunityStore:
         self.path = path
         self._db: sqlite3.Connection | None = open_database(path, schema=SCHEMA, version=VERSION, exclusive=True)
 
-    def save(
-        self,
-        *,
-        checkpoint: bytes | None = None,
-        clock_s: float,
-        switches: Mapping[str, Mapping[str, object]] | None = None,
-        orders: Sequence[Mapping[str, object]] = (),
-        entries: Sequence[Mapping[str, object]] = (),
-        durable: bool,
-    ) -> None:
-        """Write all of it or nothing; rows replace those of the same key, a `checkpoint` of None leaves the last one.
-
-        `durable` returns when it would survive a loss of power; without, it survives the end of this process.
+    def append(self, commands: Iterable[JournalRow]) -> None:
+        """Write commands to the journal; when this returns they survive a loss of power.
 
         Raises:
-            StorageError: nothing was written; give the same rows again with the next save.
+            StorageError: none of them was written.
 
         """
-        with self._transaction(durable=durable) as db:
-            # a row apart for the large checkpoint: SQLite writes rows whole, and a command must not wait for it
-            state = {"clock_s": clock_s} if checkpoint is None else {"clock_s": clock_s, "checkpoint": checkpoint}
-            _upsert(db, "state", state.items())
-            _upsert(db, "switches", ((meter_id, _json(values)) for meter_id, values in (switches or {}).items()))
+        with self._transaction(durable=True) as db:
+            db.executemany("INSERT INTO journal (meter_id, command, payload) VALUES (?, ?, ?)", commands)
+
+    def checkpoint(
+        self,
+        checkpoint: bytes,
+        meters: Mapping[str, Mapping[str, object]],
+        orders: Iterable[Mapping[str, object]] = (),
+        entries: Iterable[Mapping[str, object]] = (),
+    ) -> None:
+        """Write all of it, over earlier rows of the same key, and end the journal: it is contained in it.
+
+        When this returns it survives the end of this process; a loss of power may cost the last few checkpoints, but
+        nothing of the journal.
+
+        Raises:
+            StorageError: nothing was written; give the same rows again with the next one.
+
+        """
+        with self._transaction(durable=False) as db:
+            _upsert(db, "state", [("checkpoint", checkpoint)])
+            _upsert(db, "meters", ((meter_id, _json(values)) for meter_id, values in meters.items()))
             _upsert(db, "orders", ((row["order_id"], _json(row)) for row in orders))
             _upsert(db, "entries", ((row["entry_id"], _json(row)) for row in entries))
+            db.execute("DELETE FROM journal")
 
-    def load(self, *, ended_within_s: float = 3600.0) -> Saved | None:
-        """Return what was saved last, None if nothing was: orders that are open or ended lately, and all entries.
+    def park(self, checkpoint: bytes) -> None:
+        """Keep the checkpoint of meters that are not part of the community any more.
+
+        Raises:
+            StorageError: it was not written.
+
+        """
+        with self._transaction(durable=True) as db:
+            _upsert(db, "state", [("parked", checkpoint)])
+
+    def load(self, *, newest_ended: int = 1000) -> Saved:
+        """Return what was saved last.
+
+        Of the orders those that are open and the newest that ended; of the entries those without a time, the accounts.
 
         Raises:
             StorageError: the file cannot be read.
@@ -103,18 +133,21 @@ class CommunityStore:
         """
         with self._connected() as db:
             state = dict(db.execute("SELECT key, value FROM state"))
-            if not state:
-                return None
-            lately = db.execute(
-                "SELECT value FROM orders WHERE ended_s IS NULL OR ended_s >= ? ORDER BY rowid",
-                (state["clock_s"] - ended_within_s,),
+            remembered = db.execute(
+                "SELECT value FROM orders WHERE ended_s IS NULL OR rowid IN"
+                " (SELECT rowid FROM orders WHERE ended_s IS NOT NULL ORDER BY ended_s DESC LIMIT ?) ORDER BY rowid",
+                (newest_ended,),
             )
             return Saved(
                 state.get("checkpoint"),
-                state["clock_s"],
-                {meter_id: orjson.loads(value) for meter_id, value in db.execute("SELECT key, value FROM switches")},
-                _bodies(lately),
-                _bodies(db.execute("SELECT value FROM entries ORDER BY rowid")),
+                state.get("parked"),
+                [
+                    (m, c, bytes(p))
+                    for m, c, p in db.execute("SELECT meter_id, command, payload FROM journal ORDER BY number")
+                ],
+                {meter_id: orjson.loads(value) for meter_id, value in db.execute("SELECT key, value FROM meters")},
+                _bodies(remembered),
+                _bodies(db.execute("SELECT value FROM entries WHERE time_s IS NULL")),
             )
 
     def order(self, order_id: str) -> Row | None:

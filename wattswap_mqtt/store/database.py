@@ -80,15 +80,7 @@ def connect(path: Path, *, schema: str, version: int, exclusive: bool = False) -
     try:
         if exclusive:
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        found = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if found > version:
-            raise StorageError(f"{path} was written by a newer release (format {found}, this one knows {version})")
-        if path.stat().st_size <= SMALL:
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                damage = sqlite3.DatabaseError(verdict)
-                damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-                raise damage
+        _check(db, path, version)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA journal_size_limit=16777216")
@@ -97,3 +89,16 @@ def connect(path: Path, *, schema: str, version: int, exclusive: bool = False) -
         db.close()
         raise
     return db
+
+
+def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    if found > version:
+        raise StorageError(
+            f"{path} was written by a newer release (format {found}, this one reads {version}):"
+            " upgrade wattswap, or give --data-dir another directory"
+        )
+    if path.stat().st_size <= SMALL and (verdict := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        damage = sqlite3.DatabaseError(verdict)
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
