@@ -15,9 +15,11 @@ from wattswap_mqtt.core import load
 from wattswap_mqtt.core.events import Event
 from wattswap_mqtt.core.faults import is_active
 from wattswap_mqtt.core.faulty import FaultyMeter
-from wattswap_mqtt.core.market.exchange import Exchange, Home
+from wattswap_mqtt.core.market.entry import Home
+from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.pricing import Tariff
+from wattswap_mqtt.core.market.surplus import SurplusState
 from wattswap_mqtt.core.meter import Standing, measure, view_of
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
 from wattswap_mqtt.core.quantities import EV_MODES, QUANTITIES, stack
@@ -76,6 +78,7 @@ class Community:
         self._events: list[Event] = []
         self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
         self._market_open = False
+        self._unsaved: set[int] = set()
         self._redispatch_all()
 
     @property
@@ -92,9 +95,9 @@ class Community:
             wanted.setdefault("sun_mode", "manual")
         changed = self._change(meter, wanted)
         if changed:
-            self._set_scenario_name(meter, NO_SCENARIO)
+            self.scenarios[meter] = NO_SCENARIO
             for name, previous in changed.items():
-                self._event("switch_changed", meter, switch=name, value=wanted[name], previous=previous)
+                self.note("switch_changed", meter, switch=name, value=wanted[name], previous=previous)
         self._redispatch(meter)
         return bool(changed)
 
@@ -117,9 +120,9 @@ class Community:
         self._change(meter, values)
         home.base_load_kw[:] = base_kw
         home.sun_level[:] = float(bool(values["daytime"]))
-        self._set_scenario_name(meter, slug)
+        self.scenarios[meter] = slug
         self._redispatch(meter)
-        self._event("scenario_set", meter, scenario=slug)
+        self.note("scenario_set", meter, scenario=slug)
 
     def place(self, meter: int, terms: OrderTerms) -> Order:
         """Place an order.
@@ -173,7 +176,7 @@ class Community:
         dt_s = stop_s - start
         if not self._quarter.start_s <= start < self._quarter.start_s + load.QUARTER_S:
             self._quarter = load.quarter_at(start, self.plant, self.site)
-        asks = self.exchange.asks(start, dt_s)
+        asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
         self.state = step(self.plant, before, self.switches, self._surroundings(start + dt_s / 2), asks, start, dt_s)
         self.clock_s = stop_s
         for meter, faulty in self.faulty.items():
@@ -191,7 +194,7 @@ class Community:
         if asks is not None:
             sold, bought = np.minimum(exported, asks.sell_kw * hours), np.minimum(imported, asks.buy_kw * hours)
         tokens = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) if self.faulty else None
-        self.exchange.settle(start_s, dt_s, sold, bought, (exported - sold) * self.switches.market_enabled)
+        self.exchange.settle(start_s + dt_s, dt_s, sold, bought, (exported - sold) * self.switches.market_enabled)
         if tokens is not None:
             moved = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) - tokens
             for meter in self.faulty:
@@ -202,11 +205,11 @@ class Community:
 
     def _surroundings(self, time_s: float) -> Surroundings:
         weather = weather_at(time_s, self.site, self.seed)
-        return Surroundings(weather, self._quarter, self.tariff.is_cheap(weather.local), self.load_noise)
+        return Surroundings(weather, self._quarter, self.tariff.is_cheap(weather.local.hour + weather.local.minute / 60), self.load_noise)
 
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
-        asks = self.exchange.asks(self.clock_s, INSTANT_S)
+        asks = self.exchange.asks(self.clock_s, INSTANT_S) if self.exchange.delivering else None
         mine = None if asks is None else Asks(asks.sell_kw[meter : meter + 1], asks.buy_kw[meter : meter + 1])
         quarter = self._quarter._replace(
             from_kw=self._quarter.from_kw[meter : meter + 1],
@@ -214,7 +217,7 @@ class Community:
             phase=self._quarter.phase[:, meter : meter + 1],
         )
         weather = weather_at(self.clock_s, self.site, self.seed)
-        around = Surroundings(weather, quarter, self.tariff.is_cheap(weather.local), self.load_noise)
+        around = Surroundings(weather, quarter, self.tariff.is_cheap(weather.local.hour + weather.local.minute / 60), self.load_noise)
         home = step(one(self.plant, meter), one(self.state, meter), one(self.switches, meter), around, mine, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
 
@@ -279,7 +282,7 @@ class Community:
             now, then, meter = int(bits[row]), int(before[row]), int(meters[row])
             for event_type, which in (("alarm_raised", now & ~then), ("alarm_cleared", then & ~now)):
                 for alarm in alarms_of(which):
-                    self._event(event_type, meter, code=alarm.code, level=alarm.level, msg=alarm.msg)
+                    self.note(event_type, meter, code=alarm.code, level=alarm.level, msg=alarm.msg)
         self._alarms[meters] = bits
 
     def take_events(self) -> list[Event]:
@@ -290,49 +293,78 @@ class Community:
     # -- durable state ----------------------------------------------------------------------------------------------
 
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
-        """Return what a restart needs beside the market's rows: plain values, and arrays whose last axis is the meter."""
+        """Return what a restart needs beside `changed_meters` and the market's rows: plain values, arrays by meter."""
+        surplus = self.exchange.surplus_state()
         plain = {
             "clock_s": self.clock_s,
             "seq": self.seq,
             "time_acceleration": self.time_acceleration,
-            "meters": {
-                name: {
-                    "switches": self.switch_values[meter],
-                    "scenario": self.scenarios[meter],
-                    **({"faulty_since_s": f.since_s, "stuck": f.stuck} if (f := self.faulty.get(meter)) else {}),
-                }
-                for meter, name in enumerate(self.ids)
-            },
+            "surplus": [surplus.start_s, surplus.price_utok],
         }
-        arrays: dict[str, NDArray[np.generic]] = {**self.state._asdict(), "alarms": self._alarms, "token_error_utok": self._token_error_utok}
-        return plain, arrays
+        return plain, self._kept_arrays(surplus)
 
-    def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]], clock_s: float) -> None:
-        """Go on from what `dump` returned for these meters (missing ones start fresh), at `clock_s` or later."""
+    def changed_meters(self) -> dict[str, dict[str, Any]]:
+        """Return switches, scenario and faults of the meters that changed since `meters_saved` was called."""
+        return {self.ids[meter]: self._describe(meter) for meter in self._unsaved | self.faulty.keys()}
+
+    def meters_saved(self) -> None:
+        """Note that what `changed_meters` returned is safe."""
+        self._unsaved.clear()
+
+    def restore(
+        self,
+        plain: Mapping[str, Any],
+        meters: Mapping[str, Mapping[str, Any]],
+        columns: Mapping[int, tuple[Mapping[str, NDArray[np.generic]], int]],
+        orders: Sequence[Mapping[str, Any]],
+        entries: Sequence[Mapping[str, Any]],
+        clock_s: float,
+    ) -> None:
+        """Go on from saved state, at `clock_s` or later; a meter that was not saved starts fresh.
+
+        `columns` says for each of our rows in which saved arrays, and in which column of them, the meter stands;
+        `orders` and `entries` are the market's rows.
+        """
         self.clock_s = max(float(plain["clock_s"]), clock_s)
         self.seq = int(plain["seq"])
-        known: Mapping[str, Mapping[str, Any]] = plain["meters"]
         for meter, name in enumerate(self.ids):
-            saved = known.get(name, {})
+            saved = meters.get(name, {})
             values = {key: value for key, value in saved.get("switches", {}).items() if key in SWITCHES}
             self.switch_values[meter] |= values | {"time_acceleration": plain["time_acceleration"]}
             self.scenarios[meter] = saved.get("scenario", NO_SCENARIO)
-            faults = self.switch_values[meter]["fault_inject"]
-            if is_active(faults):  # type: ignore[arg-type] # an object switch
-                since = float(saved.get("faulty_since_s", self.clock_s))
-                self.faulty[meter] = FaultyMeter(faults, since, self.plant.key[meter : meter + 1], saved.get("stuck"))  # type: ignore[arg-type] # likewise
+            if is_active(faults := _faults_in(self.switch_values[meter])):
+                since_s = float(saved.get("faulty_since_s", self.clock_s))
+                self.faulty[meter] = FaultyMeter(faults, since_s, self.plant.key[meter : meter + 1], saved.get("stuck"))
         self.switches = _switch_arrays(self.switch_values)
         self._market_open = bool(self.switches.market_enabled.any())
-        for name, array in arrays.items():
-            mine = {"alarms": self._alarms, "token_error_utok": self._token_error_utok, **self.state._asdict()}.get(name)
-            if mine is not None and mine.shape == array.shape:
-                mine[...] = array
+        surplus = self.exchange.surplus_state()
+        for name, array in self._kept_arrays(surplus).items():
+            for meter, (saved_arrays, column) in columns.items():
+                if name in saved_arrays and saved_arrays[name].shape[:-1] == array.shape[:-1]:
+                    array[..., meter] = saved_arrays[name][..., column]
+        start_s, price_utok = plain["surplus"]
+        self.exchange.restore(orders, entries, surplus._replace(start_s=start_s, price_utok=price_utok))
         self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
+        self._redispatch_all()
+
+    def _kept_arrays(self, surplus: SurplusState) -> dict[str, NDArray[np.generic]]:
+        """Return what cannot be computed anew from the switches and the clock."""
+        kept = ("sun_level", "base_load_kw", "stored_kwh", "ev_stored_kwh", "ev_session_kwh", "registers", "metered")
+        state = self.state._asdict()
+        ours = {name: state[name] for name in kept} | {"alarms": self._alarms, "token_error_utok": self._token_error_utok}
+        return ours | {f"surplus_{name}": leaf for name, leaf in surplus._asdict().items() if isinstance(leaf, np.ndarray)}
+
+    def _describe(self, meter: int) -> dict[str, Any]:
+        described: dict[str, Any] = {"switches": self.switch_values[meter], "scenario": self.scenarios[meter]}
+        if meter in self.faulty:
+            described |= {"faulty_since_s": self.faulty[meter].since_s, "stuck": self.faulty[meter].stuck}
+        return described
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _change(self, meter: int, values: Mapping[str, SwitchValue]) -> dict[str, SwitchValue]:
         """Set what differs, with the consequences of each change; return the previous values of what changed."""
+        self._unsaved.add(meter)
         mine = self.switch_values[meter]
         changed = {name: mine[name] for name, value in values.items() if mine[name] != value}
         mine.update({name: values[name] for name in changed})
@@ -357,7 +389,7 @@ class Community:
     def _grid_changed(self, meter: int, connected: bool) -> None:
         if not connected:
             self.exchange.grid_lost(meter, self.clock_s)
-        self._event("grid_reconnect" if connected else "grid_disconnect", meter)
+        self.note("grid_reconnect" if connected else "grid_disconnect", meter)
 
     def _market_changed(self, meter: int, opened: bool) -> None:
         self._market_open = bool(self.switches.market_enabled.any())
@@ -373,11 +405,13 @@ class Community:
         if is_active(value):
             self.faulty[meter] = FaultyMeter(value, self.clock_s, self.plant.key[meter : meter + 1])
 
-    def _set_scenario_name(self, meter: int, name: str) -> None:
-        self.scenarios[meter] = name
-
-    def _event(self, event_type: str, meter: int, **data: object) -> None:
+    def note(self, event_type: str, meter: int, **data: object) -> None:
         self._events.append(Event(event_type, self.clock_s, meter, data))
+
+
+def _faults_in(values: Mapping[str, SwitchValue]) -> Mapping[str, object]:
+    faults = values["fault_inject"]
+    return faults if isinstance(faults, dict) else {}
 
 
 def default_switches(meter_id: str) -> dict[str, SwitchValue]:
