@@ -19,7 +19,10 @@ _FALSE = frozenset({"off", "false", "0", "no"})
 
 @dataclass(frozen=True)
 class Switch:
-    """One switch: its kind, its range, its default on the demo meter, and what it does."""
+    """One switch: its kind, its range, its default on the demo meter, and what it does.
+
+    `is_setting`: hubs file it under configuration instead of among the controls.
+    """
 
     name: str
     title: str
@@ -31,6 +34,7 @@ class Switch:
     maximum: float = 0.0
     step: float = 1.0
     options: tuple[str, ...] = field(default=())
+    is_setting: bool = False
 
     def parse(self, raw: object) -> SwitchValue:
         """Read `raw` (from JSON, a form field or a plain MQTT payload) as a value of this switch.
@@ -86,7 +90,7 @@ SWITCHES: Mapping[str, Switch] = {
     for switch in (
         Switch("daytime", "Daytime", "full sun whatever the clock says", "bool", default=False),
         Switch("grid_connected", "Grid connected", "the home is connected to the grid", "bool", default=True),
-        Switch("market_enabled", "Market enabled", "the home trades on the marketplace", "bool", default=False),
+        Switch("market_enabled", "Marketplace", "the home trades on the marketplace", "bool", default=False),
         Switch(
             "battery_reserve_pct", "Battery reserve", "state of charge kept back for an outage",
             "number", 10.0, unit="%", minimum=0, maximum=100,
@@ -100,15 +104,18 @@ SWITCHES: Mapping[str, Switch] = {
             "number", 1.0, minimum=0, maximum=1, step=0.01,
         ),
         Switch("ev_plug", "EV plug", "the EV is at the charger", "bool", default=False),
-        Switch("ev_mode", "EV charging mode", "how the EV charges", "choice", "off", options=EV_MODES),
-        Switch("fault_inject", "Faults", "faults of the meter, as a JSON object; {} for none", "faults", default={}),
+        Switch("ev_mode", "EV mode", "how the EV charges", "choice", "off", options=EV_MODES),
+        Switch(
+            "fault_inject", "Faults", "faults of the meter, as a JSON object; {} for none",
+            "faults", {}, is_setting=True,
+        ),
         Switch(
             "time_acceleration", "Time acceleration", "simulated seconds per second, for the whole community; 0 pauses",
-            "number", 1.0, minimum=0, maximum=3600, step=0.1,
+            "number", 1.0, minimum=0, maximum=3600, step=0.1, is_setting=True,
         ),
         Switch(
             "sun_mode", "Sun mode", "manual: the daytime switch; auto: the sun's position at the site",
-            "choice", "manual", options=SUN_MODES,
+            "choice", "manual", options=SUN_MODES, is_setting=True,
         ),
     )
 }  # fmt: skip
