@@ -6,7 +6,7 @@
 from typing import Any, get_args
 
 from wattswap_mqtt.contract.answers import EVENT_TYPES
-from wattswap_mqtt.contract.messages import MAX_ID_LENGTH, OrderStatus
+from wattswap_mqtt.contract.messages import FILTER_STATUSES, MAX_ID_LENGTH, MAX_ORDERS, OrderFilters, OrderStatus
 from wattswap_mqtt.contract.orders import OrderRequest
 from wattswap_mqtt.contract.topics import METER_ID, ORDER_ID
 from wattswap_mqtt.core.faults import FAULTS, Fault
@@ -170,6 +170,21 @@ def order_request_schema(*, mqtt: bool = False) -> Schema:
     if mqtt:
         schema["properties"]["id"] = correlation_id_schema()
     return schema
+
+
+def order_query_schema() -> Schema:
+    """Return the schema of a question about one order, or about those that pass the filters."""
+    return {
+        "type": "object",
+        "properties": {
+            "order_id": order_id_schema(),
+            "status": text("only orders of this status; open is accepted or partially filled", enum=[*FILTER_STATUSES]),
+            "client_order_id": text("only the order of this client's id"),
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_ORDERS, "default": OrderFilters.limit},
+            "id": correlation_id_schema(),
+        },
+        "additionalProperties": False,
+    }
 
 
 def order_schema() -> Schema:
