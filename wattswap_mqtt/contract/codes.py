@@ -22,4 +22,15 @@ CODES: Mapping[str, str] = {
     "meter_mismatch": "the order names another meter than its topic",
     "side_mismatch": "`side` and `type` say different things",
     "price_not_allowed": "a market order with a price",
+    # It could be read, and the device refuses it.
+    "grid_disconnected": "an order while the home is off grid; it was kept as failed",
+    "market_disabled": "an order that would have to wait while `market_enabled` is off; it was kept as failed",
+    "min_fill": "the home cannot deliver the minimum fill; the order was kept as failed",
+    "client_order_id_reused": "another order of this meter has this `client_order_id` and asks for something else",
+    "too_many_orders": "the meter has as many open orders as it may have",
+    "unknown_order": "this meter has no such order",
+    "order_ended": "the order has ended and cannot be cancelled",
+    "retained_command": "a command with the retain flag is ignored (told as an event, there is no answer)",
+    "storage": "the simulator cannot save anything now, so nothing was changed",
+    "internal_error": "a fault of the simulator; its log says more",
 }
