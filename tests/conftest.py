@@ -80,14 +80,14 @@ class AmqttThread:
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        broker = EmbeddedBroker(self.address.host, self.address.port)
+        self.broker = EmbeddedBroker(self.address.host, self.address.port)
         try:
-            await broker.start()
-            self.address = BrokerAddress(self.address.host, broker.port)
+            await self.broker.start()
+            self.address = BrokerAddress(self.address.host, self.broker.port)
         finally:
             started.set()
         await self._stop.wait()
-        await broker.stop()
+        await self.broker.stop()
 
     def stop(self) -> None:
         if self._thread.is_alive():
@@ -142,7 +142,7 @@ class MqttProbe:
         self._unseen: list[Message] = []
         self._news = threading.Condition()
         self._subscribed: set[int] = set()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id, reconnect_on_failure=False)
         self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
         self._client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(

@@ -9,6 +9,7 @@ tests/integration/test_broker.py runs plain amqtt too, and tells which override 
 import asyncio
 import errno
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqtt import broker as amqtt
@@ -21,7 +22,7 @@ from amqtt.adapters import (
     WriterAdapter,
 )
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
-from amqtt.errors import AMQTTError
+from amqtt.errors import BrokerError as AmqttBrokerError
 
 from wattswap_mqtt.core.errors import BrokerError
 
@@ -36,7 +37,7 @@ STALL_TIMEOUT_S = 10.0
 WATCH_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 1.0
 BACKLOG = 1_000
-"""So many messages of a client not yet passed on, and no more are read from it for now."""
+"""So many messages not yet passed on, and no more are read for now."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class EmbeddedBroker:
         broker = _Broker(BrokerConfig(listeners=listeners, plugins=plugins))
         try:
             await broker.start()
-        except AMQTTError as error:
+        except AmqttBrokerError as error:
             await broker.stop_listening()
             raise BrokerError(self._cannot_listen(error.__cause__ or error)) from None
         self.port = broker.port_of("default")
@@ -95,19 +96,20 @@ class EmbeddedBroker:
 
 
 class _Reader(StreamReaderAdapter):
-    """Knows when its client was last heard, and stops reading while the broker is behind with what it sent.
+    """Knows when its client was last heard, and stops reading while the broker is behind.
 
-    amqtt neither enforces the keepalive nor stops reading: a fast publisher fills the memory.
+    amqtt neither enforces the keepalive nor stops reading: fast publishers fill the memory.
     """
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, backlog: Callable[[], int]) -> None:
         super().__init__(reader)
         self.session: Session | None = None
+        self._backlog = backlog
         self._clock = asyncio.get_running_loop().time
         self.heard_s = self._clock()
 
     async def read(self, n: int = -1) -> bytes:
-        while self.session is not None and self.session.delivered_message_queue.qsize() > BACKLOG:
+        while self._backlog() > BACKLOG:
             await asyncio.sleep(0.005)
             self.heard_s = self._clock()
         data = await super().read(n)
@@ -146,7 +148,7 @@ class _Broker(amqtt.Broker):
         super().__init__(config)
         self._watched: set[tuple[_Reader, _Writer, asyncio.WriteTransport]] = set()
         self._serving: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
-        self._loops: dict[BrokerProtocolHandler, asyncio.Task[None]] = {}
+        self._tasks: dict[BrokerProtocolHandler, asyncio.Task[None]] = {}
         self._watcher: asyncio.Task[None] | None = None
 
     def port_of(self, listener: str) -> int:
@@ -158,17 +160,23 @@ class _Broker(amqtt.Broker):
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Shut down.  amqtt waits for ever for clients that do not read, or have not said CONNECT: they are dropped."""
+        """Let go of all clients, then shut down.
+
+        amqtt's own way hangs on clients that do not read, on those that have not said CONNECT, and (Python 3.11 loses
+        the cancellation of a `wait_for` that ends at the same moment) on any that was just heard.
+        """
         if self._watcher is not None:
             self._watcher.cancel()
-        for reader, _, transport in self._watched:
-            if reader.session is None:
-                transport.abort()
-        shutdown = asyncio.create_task(self.shutdown())
-        await asyncio.wait([shutdown], timeout=STOP_TIMEOUT_S)
+        for server in self._servers.values():
+            server.instance.close()
+        for transport in self._serving.values():
+            transport.close()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=STOP_TIMEOUT_S)
         for transport in self._serving.values():
             transport.abort()
-        await asyncio.gather(shutdown, *self._serving, return_exceptions=True)
+        await self.shutdown()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def stop_listening(self) -> None:
         """Close the listeners that stand although another could not be opened."""
@@ -186,7 +194,7 @@ class _Broker(amqtt.Broker):
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
-        watched = (_Reader(reader), _Writer(writer), writer.transport)
+        watched = (_Reader(reader, self._broadcast_queue.qsize), _Writer(writer), writer.transport)
         self._watched.add(watched)
         try:
             await self._serve(listener_name, *watched)
@@ -205,8 +213,7 @@ class _Broker(amqtt.Broker):
         amqtt leaves the socket open when the first packet is no CONNECT, and an error it does not expect in a packet
         ends in asyncio's handler of last resort.
         """
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in one
+        task = _current_task()
         self._serving[task] = transport
         try:
             await self._client_connected(listener, reader, writer)
@@ -223,27 +230,28 @@ class _Broker(amqtt.Broker):
         """
         _, handler = self._sessions.get(client_id, (None, None))
         await super()._delete_session(client_id)
-        if handler is not None and handler in self._loops:
-            await handler.handle_connection_closed()
-            await asyncio.wait([self._loops[handler]], timeout=STOP_TIMEOUT_S)
+        if handler is not None and (task := self._tasks.get(handler)) is not None:
+            self._serving[task].abort()
+            await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
 
     async def _client_message_loop(self, client_session: "Session", handler: "BrokerProtocolHandler") -> None:
         """Serve a client that is connected; one that publishes to a topic it may not is disconnected.
 
         amqtt leaves it connected, and passes none of its messages on any more.
         """
-        loop = asyncio.get_running_loop()
+        task = _current_task()
+        self._tasks[handler] = task
         if isinstance(handler.reader, _Reader):
             handler.reader.session = client_session
-        self._loops[handler] = loop.create_task(super()._client_message_loop(client_session, handler))
         try:
-            await self._loops[handler]
+            await super()._client_message_loop(client_session, handler)
+            if client_session.transitions.is_connected():
+                self._serving[task].abort()
+                gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                gone.set_result(None)
+                await self._handle_disconnect(client_session, handler, gone)
         finally:
-            del self._loops[handler]
-        if client_session.transitions.is_connected():
-            gone: asyncio.Future[None] = loop.create_future()
-            gone.set_result(None)
-            await self._handle_disconnect(client_session, handler, gone)
+            del self._tasks[handler]
 
     async def _handle_subscription(
         self, client_session: "Session", handler: "BrokerProtocolHandler", subscribe_waiter: "asyncio.Future[Any]"
@@ -258,3 +266,9 @@ class _Broker(amqtt.Broker):
         self, subscription: tuple[str, int], session: "Session"
     ) -> None:
         """Do nothing: amqtt calls this at each connect too, with the subscriptions of everybody."""
+
+
+def _current_task() -> "asyncio.Task[None]":
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - every coroutine runs in one
+    return task

@@ -1,0 +1,438 @@
+"""The brokers the project relies on: what any must do, and what the embedded one mends in plain amqtt."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import threading
+import time
+
+import pytest
+from amqtt.broker import Broker as PlainBroker
+from amqtt.contexts import BrokerConfig, ListenerConfig
+from conftest import PATIENCE_S, AmqttThread
+from websockets.sync.client import connect as connect_websocket
+
+from wattswap_mqtt.config import BrokerAddress
+from wattswap_mqtt.core.errors import BrokerError
+from wattswap_mqtt.mqtt import Message, publish_frame
+from wattswap_mqtt.roles import broker as broker_module
+from wattswap_mqtt.roles.broker import BACKLOG, EmbeddedBroker
+
+CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 2, 3, 4, 9, 13
+PINGREQ = b"\xc0\x00"
+DISCONNECT = b"\xe0\x00"
+
+
+def connect_packet(client_id: str, *, keepalive_s: int = 60, will: tuple[str, bytes] | None = None) -> bytes:
+    flags, body = 0x02, _string(client_id.encode())
+    if will is not None:
+        flags |= 0x24  # with a Last Will, retained
+        body += _string(will[0].encode()) + _string(will[1])
+    body = b"\x00\x04MQTT\x04" + bytes((flags,)) + keepalive_s.to_bytes(2, "big") + body
+    return b"\x10" + bytes((len(body),)) + body
+
+
+def subscribe_packet(topic_filter: str, qos: int = 0) -> bytes:
+    body = b"\x00\x01" + _string(topic_filter.encode()) + bytes((qos,))
+    return b"\x82" + bytes((len(body),)) + body
+
+
+def acknowledged_publish_packet(topic: str, payload: bytes) -> bytes:
+    body = _string(topic.encode()) + b"\x00\x07" + payload
+    return b"\x32" + bytes((len(body),)) + body
+
+
+def _string(text: bytes) -> bytes:
+    return len(text).to_bytes(2, "big") + text
+
+
+class RawClient:
+    """MQTT by hand, for what a well-behaved client does not do."""
+
+    def __init__(self, address: BrokerAddress, first: bytes | None = None) -> None:
+        self.sock = socket.create_connection((address.host, address.port), timeout=PATIENCE_S)
+        if first is not None:
+            self.sock.sendall(first)
+            assert self.packet()[0] == CONNACK
+
+    def packet(self) -> tuple[int, bytes]:
+        """Return the next packet's type and body; (0, b"") when the broker has hung up."""
+        try:
+            head = self._exactly(1)[0]
+            length, shift = 0, 0
+            while True:
+                digit = self._exactly(1)[0]
+                length |= (digit & 0x7F) << shift
+                shift += 7
+                if not digit & 0x80:
+                    return head >> 4, self._exactly(length)
+        except (EOFError, ConnectionError):
+            return 0, b""
+
+    def published(self) -> tuple[str, bytes]:
+        """Return topic and payload of the next message (QoS 0), past other packets."""
+        while (packet := self.packet())[0] != PUBLISH:
+            assert packet[0] != 0, "the broker has hung up"
+        body = packet[1]
+        end = 2 + int.from_bytes(body[:2], "big")
+        return body[2:end].decode(), body[end:]
+
+    def is_served(self) -> bool:
+        """Whether the broker still answers this client."""
+        with contextlib.suppress(ConnectionError):
+            self.sock.sendall(PINGREQ)
+        while (packet := self.packet())[0] not in (0, PINGRESP):
+            pass
+        return packet[0] == PINGRESP
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            if not (piece := self.sock.recv(size - len(data))):
+                raise EOFError
+            data += piece
+        return data
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+
+# What any broker must do.
+
+
+def test_retained_messages_reach_a_later_subscriber_of_a_wildcard(broker_address, make_probe):
+    sender = make_probe(broker_address)
+    for name in ("a", "b"):
+        sender.publish(f"m/{name}/state", name, retain=True)
+    later = make_probe(broker_address)
+    later.subscribe("m/+/state")
+    assert {later.wait_for("m/+/state").payload for _ in range(2)} == {b"a", b"b"}
+    assert all(message.retain for message in later.received)
+
+
+def test_an_empty_payload_clears_what_was_retained(probe, broker_address, make_probe):
+    probe.publish("m/a/truth", "x", retain=True)
+    probe.publish("m/a/truth", "", retain=True)
+    probe.publish("m/b/truth", "y", retain=True)
+    later = make_probe(broker_address)
+    later.subscribe("m/#")
+    later.wait_for("m/b/truth")
+    assert later.latest("m/a/truth") is None
+
+
+def test_the_last_will_comes_when_the_socket_is_torn(probe, broker_address, make_probe):
+    dying = make_probe(broker_address, will=Message("m/availability", b"offline", 1, retain=True))
+    dying.publish("m/availability", "online", retain=True)
+    probe.subscribe("m/availability")
+    probe.wait_for("m/availability", lambda message: message.payload == b"online")
+    dying.drop()
+    probe.wait_for("m/availability", lambda message: message.payload == b"offline")
+    later = make_probe(broker_address)
+    later.subscribe("m/availability")
+    assert later.wait_for("m/availability").payload == b"offline"
+
+
+def test_the_last_will_does_not_come_after_a_goodbye(probe, broker_address, make_probe):
+    polite = make_probe(broker_address, will=Message("m/availability", b"offline", 1))
+    probe.subscribe("m/#")
+    polite.close()
+    probe.publish("m/marker", "")
+    probe.wait_for("m/marker")
+    assert probe.latest("m/availability") is None
+
+
+def test_a_payload_of_one_mebibyte_and_of_any_bytes_passes(probe):
+    payload = os.urandom(2**20)
+    probe.subscribe("m/large")
+    probe.publish("m/large", payload, retain=True)
+    assert probe.wait_for("m/large").payload == payload
+
+
+def test_messages_of_one_client_keep_their_order(probe, broker_address, make_probe):
+    sender = make_probe(broker_address)
+    probe.subscribe("m/#")
+    for number in range(300):
+        sender.publish(f"m/{number % 7}", str(number), number % 2)
+    probe.wait_for("m/+", lambda message: message.payload == b"299")
+    assert [int(message.payload) for message in probe.received] == list(range(300))
+
+
+def test_a_second_client_of_the_same_name_replaces_the_first(probe, broker_address):
+    """And what the first leaves behind does not overwrite what the second says."""
+    probe.subscribe("m/availability")
+    with (
+        RawClient(broker_address, connect_packet("twin", will=("m/availability", b"offline"))) as first,
+        RawClient(broker_address, connect_packet("twin")) as second,
+    ):
+        second.sock.sendall(publish_frame("m/availability", b"online", retain=True))
+        assert not first.is_served()
+        assert second.is_served()
+    probe.wait_for("m/availability", lambda message: message.payload == b"online")
+    probe.publish("m/availability", "end")
+    probe.wait_for("m/availability", lambda message: message.payload == b"end")
+    assert [message.payload for message in probe.received] == [b"offline", b"online", b"end"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x00" * 64,
+        b"\xff" * 4096,
+        b"\x10\x05\x00\x04MQ",
+        b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x02\xff\xfe",
+    ],
+)
+def test_garbage_harms_nobody(probe, broker_address, garbage):
+    with RawClient(broker_address) as raw:
+        raw.sock.sendall(garbage)
+        raw.sock.shutdown(socket.SHUT_WR)
+        probe.subscribe("m/a")
+        probe.publish("m/a", "1")
+        probe.wait_for("m/a")
+
+
+def test_a_client_that_says_nothing_or_reads_nothing_holds_up_nobody(probe, broker_address, make_probe):
+    with RawClient(broker_address), RawClient(broker_address, connect_packet("deaf")) as deaf:
+        deaf.sock.sendall(subscribe_packet("m/#"))
+        assert deaf.packet()[0] == SUBACK
+        probe.subscribe("m/+")
+        sender = make_probe(broker_address)
+        for number in range(200):
+            sender.publish(f"m/{number}", b"x" * 100_000, 0)
+        sender.publish("m/end", "")
+        probe.wait_for("m/end")
+
+
+# What the embedded broker adds to that.
+
+
+@pytest.fixture
+def embedded():
+    running = AmqttThread()
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_a_client_that_publishes_where_it_may_not_is_disconnected(embedded):
+    with RawClient(embedded.address, connect_packet("a")) as raw:
+        raw.sock.sendall(publish_frame("$SYS/x", b"1", retain=False))
+        assert not raw.is_served()
+
+
+def test_a_client_without_connect_or_keepalive_is_dropped(embedded, monkeypatch, make_probe):
+    monkeypatch.setattr(broker_module, "CONNECT_TIMEOUT_S", 0.5)
+    watcher = make_probe(embedded.address)
+    watcher.subscribe("m/availability")
+    with (
+        RawClient(embedded.address) as mute,
+        RawClient(embedded.address, connect_packet("gone", keepalive_s=1, will=("m/availability", b"offline"))) as gone,
+        RawClient(embedded.address, connect_packet("steady", keepalive_s=0)) as steady,
+    ):
+        watcher.wait_for("m/availability", lambda message: message.payload == b"offline")
+        assert gone.packet()[0] == 0
+        assert mute.packet()[0] == 0
+        assert steady.is_served()
+
+
+def test_a_subscriber_that_reads_nothing_is_dropped_in_the_end(embedded, monkeypatch, make_probe):
+    monkeypatch.setattr(broker_module, "STALL_TIMEOUT_S", 0.5)
+    sender = make_probe(embedded.address)
+    sender.subscribe("availability")
+    connect = connect_packet("deaf", keepalive_s=0, will=("availability", b"offline"))
+    with RawClient(embedded.address, connect) as deaf:
+        deaf.sock.sendall(subscribe_packet("m/#"))
+        assert deaf.packet()[0] == SUBACK
+        for number in range(200):
+            sender.publish(f"m/{number}", b"x" * 100_000, 0)
+        sender.wait_for("availability")
+
+
+def test_mqtt_over_websocket():
+    async def go() -> None:
+        broker = EmbeddedBroker("127.0.0.1", 0, 0)
+        await broker.start()
+        try:
+            assert broker.port != broker.ws_port
+            await asyncio.to_thread(_talk_over_websocket, broker.ws_port)
+        finally:
+            await broker.stop()
+
+    asyncio.run(go())
+
+
+def _talk_over_websocket(port: int) -> None:
+    with connect_websocket(f"ws://127.0.0.1:{port}", subprotocols=["mqtt"]) as websocket:
+        assert websocket.subprotocol == "mqtt"
+        websocket.send(connect_packet("browser"))
+        assert websocket.recv(PATIENCE_S) == b"\x20\x02\x00\x00"
+        websocket.send(subscribe_packet("m/a"))
+        assert websocket.recv(PATIENCE_S)[0] >> 4 == SUBACK
+        websocket.send(publish_frame("m/a", b"hello", retain=False))
+        assert websocket.recv(PATIENCE_S) == publish_frame("m/a", b"hello", retain=False)
+
+
+@pytest.mark.parametrize("listener", ["mqtt", "websocket"])
+def test_a_busy_port_is_said_plainly(listener):
+    async def go() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            busy = other.getsockname()[1]
+            ports = {"port": busy} if listener == "mqtt" else {"port": 0, "ws_port": busy}
+            with pytest.raises(BrokerError, match=rf"{busy}.* is in use; choose another with --mqtt-port"):
+                await EmbeddedBroker("127.0.0.1", **ports).start()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_an_address_that_is_not_ours_is_said_plainly(host):
+    with pytest.raises(BrokerError, match=f"cannot listen on {host}, port 1883: "):
+        asyncio.run(EmbeddedBroker(host, 1883).start())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_it_starts_and_stops_again_and_again(host):
+    async def go() -> None:
+        broker = EmbeddedBroker(host, 0)
+        for _ in range(3):
+            await broker.start()
+            _, writer = await asyncio.open_connection(host, broker.port)
+            await broker.stop()
+            writer.close()
+        await broker.stop()
+
+    asyncio.run(go())
+
+
+def test_stop_leaves_nothing_behind_whatever_the_clients_do():
+    """Clients that are well, mute, deaf or half way through a packet: it ends, with no task and no socket left."""
+
+    async def go() -> None:
+        broker = EmbeddedBroker("127.0.0.1", 0, 0)
+        await broker.start()
+        address = BrokerAddress("127.0.0.1", broker.port)
+        with contextlib.ExitStack() as clients:
+            await asyncio.to_thread(_gather_odd_clients, clients, address, broker.ws_port)
+            await asyncio.wait_for(broker.stop(), PATIENCE_S)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(go())
+    gc.collect()  # an unclosed socket or a task never looked at would be reported here
+
+
+def _gather_odd_clients(clients: contextlib.ExitStack, address: BrokerAddress, ws_port: int) -> None:
+    clients.enter_context(RawClient(address))
+    clients.enter_context(RawClient(address, connect_packet("well")))
+    clients.enter_context(RawClient(address, connect_packet("half"))).sock.sendall(b"\x30\x7f\x00")
+    websocket = clients.enter_context(connect_websocket(f"ws://127.0.0.1:{ws_port}", subprotocols=["mqtt"]))
+    websocket.send(connect_packet("browser"))
+    assert websocket.recv(PATIENCE_S)
+    deaf = clients.enter_context(RawClient(address, connect_packet("deaf")))
+    deaf.sock.sendall(subscribe_packet("m/#", 1))
+    assert deaf.packet()[0] == SUBACK
+    sender = clients.enter_context(RawClient(address, connect_packet("sender")))
+    for number in range(100):
+        sender.sock.sendall(publish_frame(f"m/{number}", b"x" * 100_000, retain=True))
+    assert sender.is_served()
+
+
+def test_a_flood_is_not_queued_without_bound(embedded):
+    """Publishers faster than the broker are slowed down: what waits to be passed on stays bounded."""
+    frames = b"".join(publish_frame(f"m/{number}", b"x" * 50, retain=False) for number in range(1_000))
+    with contextlib.ExitStack() as stack:
+        flood = [stack.enter_context(RawClient(embedded.address, connect_packet(str(number)))) for number in range(5)]
+        sending = [threading.Thread(target=client.sock.sendall, args=(frames * 2,)) for client in flood]
+        for thread in sending:
+            thread.start()
+        waiting = embedded.broker._broker._broadcast_queue
+        longest = 0
+        while longest == 0 or waiting.qsize() > 0:
+            longest = max(longest, waiting.qsize())
+            time.sleep(0.001)
+        for thread in sending:
+            thread.join()
+        assert all(client.is_served() for client in flood)
+    assert longest <= BACKLOG + 10 * len(flood)
+
+
+# What plain amqtt does.  A test that fails here is good news: the override it names can go.
+
+
+@pytest.fixture
+def plain():
+    """Plain amqtt in a thread of its own; its address."""
+    started, ended = threading.Event(), threading.Event()
+    ports: list[int] = []
+
+    async def serve() -> None:
+        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        broker = PlainBroker(BrokerConfig({"default": ListenerConfig(bind="127.0.0.1:0")}, plugins=plugins))
+        await broker.start()
+        ports.append(next(iter(broker._servers["default"].instance.sockets)).getsockname()[1])
+        started.set()
+        await asyncio.to_thread(ended.wait)
+        await broker.shutdown()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert started.wait(PATIENCE_S)
+    yield BrokerAddress("127.0.0.1", ports[0])
+    ended.set()
+    thread.join(PATIENCE_S)
+
+
+def newer(override: str) -> str:
+    return f"amqtt has mended this: `{override}` in roles/broker.py can go"
+
+
+def test_plain_amqtt_sends_retained_messages_nobody_asked_for(plain):
+    with RawClient(plain, connect_packet("a")) as first, RawClient(plain, connect_packet("b")) as sender:
+        first.sock.sendall(subscribe_packet("m/+/state"))
+        assert first.packet()[0] == SUBACK
+        for topic in ("m/a/state", "mine"):
+            sender.sock.sendall(publish_frame(topic, b"1", retain=True))
+        assert sender.is_served()
+        assert first.published()[0] == "m/a/state"
+        with RawClient(plain, connect_packet("c")) as second:
+            second.sock.sendall(subscribe_packet("mine"))
+            assert second.published()[0] == "m/a/state", newer("_publish_retained_messages_for_subscription")
+
+
+def test_the_embedded_broker_sends_only_what_was_asked_for(embedded):
+    with (
+        RawClient(embedded.address, connect_packet("a")) as first,
+        RawClient(embedded.address, connect_packet("b")) as b,
+    ):
+        first.sock.sendall(subscribe_packet("m/+/state"))
+        assert first.packet()[0] == SUBACK
+        for topic in ("m/a/state", "mine"):
+            b.sock.sendall(publish_frame(topic, b"1", retain=True))
+        assert first.published()[0] == "m/a/state"
+        with RawClient(embedded.address, connect_packet("c")) as second:
+            second.sock.sendall(subscribe_packet("mine"))
+            assert second.published()[0] == "mine"
+
+
+def test_plain_amqtt_keeps_a_client_whose_name_comes_twice(plain):
+    with RawClient(plain, connect_packet("twin")) as first, RawClient(plain, connect_packet("twin")):
+        assert first.is_served(), newer("_delete_session")
+
+
+def test_plain_amqtt_keeps_a_client_it_no_longer_listens_to(plain):
+    with RawClient(plain, connect_packet("a")) as raw:
+        raw.sock.sendall(publish_frame("$SYS/x", b"1", retain=False))
+        assert raw.is_served(), newer("_client_message_loop")
+
+
+def test_plain_amqtt_keeps_a_client_that_is_gone(plain):
+    """Three times the keepalive, and still served."""
+    with RawClient(plain, connect_packet("a", keepalive_s=1)) as raw:
+        time.sleep(3)  # nothing happens: there is nothing else to wait for
+        assert raw.is_served(), newer("_Reader.silent_too_long")
