@@ -24,7 +24,7 @@ ENV_PREFIX = "WATTSWAP_"
 BROKER_FORMS = "embedded, mqtt://[user:password@]host[:port] or mqtts://…"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - recognised, not bound
+WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not bound
 """Where a listener bound to every interface is reached from this machine."""
 
 
@@ -149,7 +149,9 @@ class Settings(BaseModel):
     history_1s_days: Days = Field(1, description="days that values by the second are kept; 0 = for ever")
     history_1m_days: Days = Field(31, description="days that values by the minute are kept; 0 = for ever")
     history_15m_days: Days = Field(0, description="days that values by the quarter hour are kept; 0 = for ever")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is said on stderr")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error: how much is said on stderr"
+    )
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -169,7 +171,7 @@ class Settings(BaseModel):
     def broker_address(self) -> BrokerAddress:
         """Where this machine's roles reach the broker."""
         if self.embedded:
-            return BrokerAddress(WILDCARD_HOSTS.get(self.mqtt_host, self.mqtt_host), self.mqtt_port)
+            return BrokerAddress(reachable(self.mqtt_host), self.mqtt_port)
         return BrokerAddress.parse(self.broker, self.ca_file)
 
     @property
@@ -235,6 +237,11 @@ def wanted(name: str) -> str:
             return f"a text of 1 to {length} characters"
         case _:
             return "a path" if "path" in str(schema) else "a text"
+
+
+def reachable(host: str) -> str:
+    """Return the address at which this machine reaches a listener on `host`."""
+    return WILDCARD_HOSTS.get(host, host)
 
 
 def flag_of(name: str) -> str:

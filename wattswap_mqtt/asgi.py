@@ -1,0 +1,79 @@
+"""The whole system for people who start ASGI servers themselves: `uvicorn wattswap_mqtt.asgi:app --reload`.
+
+The lifespan of `app` runs broker, simulator and bridge, with settings from the environment (`WATTSWAP_…`) and from the
+TOML file that `WATTSWAP_CONFIG` names.  Where the server listens is the server's business: `http_host` and `http_port`
+have no effect here.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from wattswap_mqtt.app import running, set_up_logging
+from wattswap_mqtt.cli import what_to_paste
+from wattswap_mqtt.config import Settings, load_settings
+from wattswap_mqtt.core.errors import ConfigError, WattSwapError
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class WholeSystem:
+    """An ASGI application that is the bridge's, with everything else started before it and stopped after it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bridge: Callable[[Message, Receive, Send], Awaitable[None]] | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._bridge is not None:
+            await self._bridge(scope, receive, send)
+        else:
+            raise RuntimeError("this application needs its lifespan: start the server without --lifespan off")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                system = await stack.enter_async_context(running(self._settings))
+            except WattSwapError as error:  # as one line; the server adds that it ends
+                await send({"type": "lifespan.startup.failed", "message": f"wattswap: {error}"})
+                return
+            system.failed.add_done_callback(_end_server)
+            self._bridge = system.bridge
+            print(what_to_paste(system.settings, ("broker", "simulator")), flush=True)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _end_server(failed: "asyncio.Future[str]") -> None:
+    if not failed.cancelled():
+        log.critical("%s: the server ends too", failed.result())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _settings() -> Settings:
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        print(f"wattswap: {error}", file=sys.stderr)
+        sys.exit(2)
+    set_up_logging(settings)
+    return settings
+
+
+app = WholeSystem(_settings())

@@ -1,0 +1,212 @@
+"""The command line: `wattswap COMMAND [settings]`.  The settings' flags are walked from `config.Settings`."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from wattswap_mqtt import __version__
+from wattswap_mqtt.app import ALL_ROLES, Role, serve, set_up_logging
+from wattswap_mqtt.config import Settings, flag_of, load_settings, reachable
+from wattswap_mqtt.core.errors import ConfigError, WattSwapError
+
+Command = Callable[[argparse.Namespace], int | None]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but what is wrong is said in one line, with the nearest flag that exists."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and end with exit code 2."""
+        if message.startswith("unrecognized"):
+            flags = [flag_of(name) for name in Settings.model_fields]
+            near = [
+                flag
+                for word in message.split()
+                for flag in difflib.get_close_matches(word.partition("=")[0], flags, n=1)
+            ]
+            message += f" (did you mean {', '.join(near)}?)" * bool(near)
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help shows what there is\n")
+
+
+class Help(argparse.HelpFormatter):
+    """A little wider than argparse's own."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 well, 1 a failure at run time, 2 wrong usage or configuration."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if "run" not in args:
+        parser.print_help()
+        sys.exit(0)
+    command: Command = args.run
+    try:
+        sys.exit(command(args))
+    except ConfigError as error:
+        print(f"wattswap: {error}", file=sys.stderr)
+        sys.exit(2)
+    except WattSwapError as error:
+        print(f"wattswap: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `wattswap scenario list | head`
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="wattswap", description="A virtual prosumer smart meter on MQTT.", formatter_class=Help)
+    parser.add_argument("--version", action="version", version=f"wattswap {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(
+        name: str,
+        run: Command,
+        summary: str,
+        *,
+        settings: bool = True,
+        to: "argparse._SubParsersAction[Parser]" = commands,
+    ) -> Parser:
+        command = to.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=Help,
+            allow_abbrev=False,
+        )
+        command.set_defaults(run=run)
+        if settings:
+            _add_settings(command)
+        return command
+
+    add("up", _roles(*ALL_ROLES), "everything in one process: broker, simulator and bridge")
+    add("broker", _roles("broker"), "the embedded MQTT broker alone")
+    add("simulator", _roles("simulator"), "the virtual meters alone: the device side of MQTT")
+    add("bridge", _roles("bridge"), "REST, live stream, dashboard and history alone")
+
+    simulate = add(
+        "simulate", _simulate, "simulate without MQTT, as fast as the machine goes, and write energies as CSV"
+    )
+    simulate.add_argument("--days", type=float, default=1.0, help="how long, in simulated days [%(default)s]")
+    simulate.add_argument("--output", type=Path, default=Path("energies.csv"), help="the CSV file [%(default)s]")
+
+    watch = add("watch", _watch, "a live table of meters in the terminal")
+    watch.add_argument("--meter", action="append", metavar="ID", help="only this meter (may be repeated)")
+
+    scenario = commands.add_parser("scenario", help="the documented scenarios: list, show, run and check")
+    actions = scenario.add_subparsers(title="actions", metavar="ACTION", required=True)
+    add("list", _scenario_list, "list the scenarios", settings=False, to=actions)
+    show = add(
+        "show", _scenario_show, "show a scenario: its switches and documented figures", settings=False, to=actions
+    )
+    show.add_argument("name", help="a scenario's name or number")
+    run = add(
+        "run", _scenario_run, "set a scenario and compare what the meter reports with what is documented", to=actions
+    )
+    run.add_argument("name", help="a scenario's name or number, or `all`")
+    run.add_argument("--meter", metavar="ID", help="with --broker mqtt://…: the meter to set [the community's first]")
+
+    docs = add("docs", _docs, "write the tables in the docs and the AsyncAPI file anew", settings=False)
+    docs.add_argument("--check", action="store_true", help="change nothing; exit code 1 if something is out of date")
+    return parser
+
+
+def _add_settings(parser: Parser) -> None:
+    group = parser.add_argument_group(
+        "settings",
+        "each is an environment variable (WATTSWAP_HTTP_PORT) and a key of the TOML file (http_port) as well",
+    )
+    group.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings [WATTSWAP_CONFIG]")
+    for name, field in Settings.model_fields.items():
+        text = field.description or ""
+        if field.default is not None:
+            text += f" (default: {field.default})"
+        metavar = name.rpartition("_")[2].upper()
+        group.add_argument(flag_of(name), metavar=metavar, default=argparse.SUPPRESS, help=text.replace("%", "%%"))
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = load_settings(
+        {name: value for name, value in vars(args).items() if name in Settings.model_fields}, config=args.config
+    )
+    set_up_logging(settings)
+    return settings
+
+
+def _roles(*roles: Role) -> Command:
+    def run(args: argparse.Namespace) -> None:
+        settings = _settings(args)
+        if roles == ("broker",) and not settings.embedded:
+            raise ConfigError("wattswap broker runs the embedded broker: leave out --broker (or run that one instead)")
+        serve(settings, roles, lambda running: print(what_to_paste(running, roles), flush=True))
+
+    return run
+
+
+def what_to_paste(settings: Settings, roles: Sequence[Role]) -> str:
+    """Return what is to be opened in a browser and pasted into a shell, now that `roles` run."""
+    lines = [f"WattSwap MQTT {__version__}: {', '.join(roles)} running; Ctrl-C ends it", ""]
+    if "bridge" in roles:
+        host = reachable(settings.http_host)
+        web = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+        lines += [f"  dashboard  {web}/", f"  API docs   {web}/docs"]
+    broker = settings.broker_address
+    lines += [f"  broker     {broker}", ""]
+    if "simulator" in roles:
+        from wattswap_mqtt.core.plant import meter_ids
+
+        options = f"-h {broker.host} -p {broker.port}"
+        options += f" --cafile {broker.ca_file}" * bool(broker.ca_file) + f" -u {broker.username} -P …" * bool(
+            broker.username
+        )
+        meter = f"{settings.base_topic}/meter/{meter_ids(settings.community, 1)[0]}"
+        lines += [
+            "  paste into a shell:",
+            f"  mosquitto_sub {options} -t {meter}/state",
+            f"  mosquitto_pub {options} -t {meter}/switch/daytime/set -m ON",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _scenario_list(_args: argparse.Namespace) -> None:
+    from wattswap_mqtt import scenario_runner
+
+    scenario_runner.print_list()
+
+
+def _scenario_show(args: argparse.Namespace) -> None:
+    from wattswap_mqtt import scenario_runner
+
+    scenario_runner.print_scenario(args.name)
+
+
+def _scenario_run(args: argparse.Namespace) -> int:
+    from wattswap_mqtt import scenario_runner
+
+    return scenario_runner.run(_settings(args), args.name, args.meter)
+
+
+def _watch(args: argparse.Namespace) -> None:
+    from wattswap_mqtt import watch
+
+    watch.watch(_settings(args), args.meter)
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    from wattswap_mqtt import headless
+
+    headless.simulate(_settings(args), args.days, args.output)
+
+
+def _docs(args: argparse.Namespace) -> int:
+    from wattswap_mqtt.contract import docs_tables
+
+    return docs_tables.main(check=args.check)
