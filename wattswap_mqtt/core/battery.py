@@ -1,4 +1,4 @@
-"""The battery: how much power it may take and give now, and what that leaves in its cells."""
+"""The battery: how much power it may take and give, and what that leaves in its cells."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +11,17 @@ TAPER_FLOOR = 0.05
 """… to this share of the rating."""
 
 
-def max_charge_kw(stored_kwh: Floats, capacity_kwh: Floats, rating_kw: Floats) -> Floats:
-    """Return the charge power (AC) that the management system allows at this state of charge."""
-    headroom = (1.0 - stored_kwh / capacity_kwh) / (1.0 - TAPER_FROM)
-    return rating_kw * np.minimum(np.maximum(headroom, TAPER_FLOOR), 1.0)
+def max_charge_kw(
+    room_kwh: Floats, taper_per_h: Floats, taper_floor_kw: Floats, rating_kw: Floats, efficiency: Floats, hours: float
+) -> Floats:
+    """Return the charge power (AC) allowed with `room_kwh` left in the cells: tapered, and never past full in `hours`."""
+    tapered = np.minimum(np.maximum(room_kwh * taper_per_h, taper_floor_kw), rating_kw)
+    return np.minimum(tapered, room_kwh / (efficiency * hours))
 
 
-def room_kwh(stored_kwh: Floats, capacity_kwh: Floats, efficiency: Floats) -> Floats:
-    """Return the energy (AC) that fills it."""
-    return np.maximum(capacity_kwh - stored_kwh, 0.0) / efficiency
-
-
-def above_reserve_kwh(stored_kwh: Floats, reserve_kwh: Floats, efficiency: Floats) -> Floats:
-    """Return the energy (AC) it can give before the reserve is reached."""
-    return np.maximum(stored_kwh - reserve_kwh, 0.0) * efficiency
+def max_discharge_kw(spare_kwh: Floats, rating_kw: Floats, efficiency: Floats, hours: float) -> Floats:
+    """Return the discharge power (AC) allowed with `spare_kwh` above the reserve in the cells."""
+    return np.minimum(rating_kw, np.maximum(spare_kwh, 0.0) * efficiency * (1.0 / hours))
 
 
 def stored_after_kwh(

@@ -6,6 +6,7 @@ meters report, `take_events` what happened.  `dump` and `restore` carry it over 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,14 +21,16 @@ from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.market.surplus import SurplusState
-from wattswap_mqtt.core.meter import Standing, measure, view_of
+from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
 from wattswap_mqtt.core.quantities import EV_MODES, QUANTITIES, stack
 from wattswap_mqtt.core.records import Appliance, Flow, Floats, Plant, Register, State, Switches, one, put, take
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
+from wattswap_mqtt.core.setup import Setup, setup_of
 from wattswap_mqtt.core.status import ALARMS, alarm_bits, alarms_of
-from wattswap_mqtt.core.step import INSTANT_S, Asks, Surroundings, step
-from wattswap_mqtt.core.sun import Site, weather_at
+from wattswap_mqtt.core.market.delivery import Asks
+from wattswap_mqtt.core.step import INSTANT_S, Surroundings, step
+from wattswap_mqtt.core.sun import Site, Weather, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
 
 SUBSTEPS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
@@ -70,6 +73,7 @@ class Community:
         self.switch_values: list[dict[str, SwitchValue]] = [default_switches(name) for name in self.ids]
         self.scenarios: list[str] = [NO_SCENARIO] * len(self.ids)
         self.switches: Switches = _switch_arrays(self.switch_values)
+        self.setup: Setup = setup_of(self.plant, self.switches)
         self.state: State = _start_state(self.plant)
         self.faulty: dict[int, FaultyMeter] = {}
         self.exchange = Exchange(self.ids, self.tariff)
@@ -77,6 +81,7 @@ class Community:
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
         self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
+        self._weather: Weather = weather_at(self.clock_s, self.site, seed)
         self._market_open = False
         self._unsaved: set[int] = set()
         self._redispatch_all()
@@ -177,7 +182,7 @@ class Community:
         if not self._quarter.start_s <= start < self._quarter.start_s + load.QUARTER_S:
             self._quarter = load.quarter_at(start, self.plant, self.site)
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
-        self.state = step(self.plant, before, self.switches, self._surroundings(start + dt_s / 2), asks, start, dt_s)
+        self.state = step(self.plant, before, self.switches, self.setup, self._surroundings(start + dt_s / 2), asks, start, dt_s)
         self.clock_s = stop_s
         for meter, faulty in self.faulty.items():
             added = self.state.registers[:, meter] - before.registers[:, meter]
@@ -204,25 +209,22 @@ class Community:
                 self._token_error_utok[:, meter] += moved[:, meter] * (1.0 - share)
 
     def _surroundings(self, time_s: float) -> Surroundings:
-        weather = weather_at(time_s, self.site, self.seed)
-        return Surroundings(weather, self._quarter, self.tariff.is_cheap(weather.local.hour + weather.local.minute / 60), self.load_noise)
+        self._weather = weather_at(time_s, self.site, self.seed)
+        local = self._weather.local
+        return Surroundings(self._weather, self._quarter, self.tariff.is_cheap(local.hour + local.minute / 60), self.load_noise)
 
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
         asks = self.exchange.asks(self.clock_s, INSTANT_S) if self.exchange.delivering else None
         mine = None if asks is None else Asks(asks.sell_kw[meter : meter + 1], asks.buy_kw[meter : meter + 1])
-        quarter = self._quarter._replace(
-            from_kw=self._quarter.from_kw[meter : meter + 1],
-            to_kw=self._quarter.to_kw[meter : meter + 1],
-            phase=self._quarter.phase[:, meter : meter + 1],
-        )
-        weather = weather_at(self.clock_s, self.site, self.seed)
-        around = Surroundings(weather, quarter, self.tariff.is_cheap(weather.local.hour + weather.local.minute / 60), self.load_noise)
-        home = step(one(self.plant, meter), one(self.state, meter), one(self.switches, meter), around, mine, self.clock_s, 0.0)
+        plant, switches = one(self.plant, meter), one(self.switches, meter)
+        around = replace(self._surroundings(self.clock_s), quarter=self._quarter.of(meter))
+        home = step(plant, one(self.state, meter), switches, setup_of(plant, switches), around, mine, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
 
     def _redispatch_all(self) -> None:
-        self.state = step(self.plant, self.state, self.switches, self._surroundings(self.clock_s), None, self.clock_s, 0.0)
+        around = self._surroundings(self.clock_s)
+        self.state = step(self.plant, self.state, self.switches, self.setup, around, None, self.clock_s, 0.0)
         self.state = self.state._replace(mean_flows=self.state.flows.copy())
 
     # -- what is reported -------------------------------------------------------------------------------------------
@@ -249,30 +251,25 @@ class Community:
         return readings, Readings(meters, self.clock_s, self.seq, truth, bits[wrong])
 
     def _measure(self, meters: Ints, registers: Floats, token_error_utok: Floats | None = None) -> tuple[Floats, Ints]:
-        everyone = len(meters) == len(self.ids)
-        plant, state, switches = (self.plant, self.state, self.switches) if everyone else (
-            take(self.plant, meters), take(self.state, meters), take(self.switches, meters)
-        )  # fmt: skip
-        faulty, misread = np.zeros(len(meters), np.bool_), np.zeros(len(meters), np.bool_)
-        if self.faulty:
-            for row, number in enumerate(meters.tolist()):
-                if number in self.faulty:
-                    faulty[row], misread[row] = True, self.faulty[number].misreads
-        view = view_of(plant, state, switches, faulty, misread, storage_failed=self.storage_failed)
+        """Return stacked readings (quantities, m) and alarm bits (m,) of some meters that count `registers` (12, n)."""
+        plant, state, switches, setup = self.plant, self.state, self.switches, self.setup
         exchange = self.exchange
-        earned, spent = exchange.earnings_utok, exchange.spending_utok
+        earned, spent, pending = exchange.earnings_utok, exchange.spending_utok, exchange.pending_counts()
         if token_error_utok is not None:
             earned, spent = earned - token_error_utok[0], spent - token_error_utok[1]
-        standing = Standing(
-            earned if everyone else earned[meters],
-            spent if everyone else spent[meters],
-            exchange.pending_counts() if everyone else exchange.pending_counts()[meters],
-            exchange.current_price_utok(self.clock_s) * 1e-6,
-            self.tariff.quote(self.clock_s).ask_utok * 1e-6,
-        )
-        counted = registers if everyone else registers[:, meters]
-        snapshot = measure(plant, state, switches, counted, standing, self.seed, self.clock_s, self.seq, view)
-        return stack(snapshot), alarm_bits(view)
+        if len(meters) != len(self.ids):
+            plant, state, switches = take(plant, meters), take(state, meters), take(switches, meters)
+            setup, registers = setup_of(plant, switches), registers[:, meters]
+            earned, spent, pending = earned[meters], spent[meters], pending[meters]
+        faulty = misread = np.zeros(len(meters), np.bool_)
+        if self.faulty:
+            faulty = np.array([meter in self.faulty for meter in meters.tolist()])
+            misread = np.array([meter in self.faulty and self.faulty[meter].misreads for meter in meters.tolist()])
+        view = view_of(plant, state, switches, setup, faulty, misread, storage_failed=self.storage_failed)
+        price_utok, quotes = exchange.current_price_utok(self.clock_s), self.tariff.quote(self.clock_s)
+        standing = Standing(earned, spent, pending, price_utok * 1e-6, quotes.ask_utok * 1e-6)
+        mains = mains_at(self.clock_s, self.seed, self._weather.air_temp_c, self.seq)
+        return stack(measure(plant, state, switches, setup, registers, standing, mains, view)), alarm_bits(view)
 
     def _note_alarms(self, meters: Ints, bits: Ints) -> None:
         before = self._alarms[meters]
@@ -336,6 +333,7 @@ class Community:
                 since_s = float(saved.get("faulty_since_s", self.clock_s))
                 self.faulty[meter] = FaultyMeter(faults, since_s, self.plant.key[meter : meter + 1], saved.get("stuck"))
         self.switches = _switch_arrays(self.switch_values)
+        self.setup = setup_of(self.plant, self.switches)
         self._market_open = bool(self.switches.market_enabled.any())
         surplus = self.exchange.surplus_state()
         for name, array in self._kept_arrays(surplus).items():
@@ -369,6 +367,7 @@ class Community:
         changed = {name: mine[name] for name, value in values.items() if mine[name] != value}
         mine.update({name: values[name] for name in changed})
         put(self.switches, meter, _switch_arrays([mine]))
+        self.setup = setup_of(self.plant, self.switches)
         if "time_acceleration" in changed:
             for other in self.switch_values:
                 other["time_acceleration"] = values["time_acceleration"]
@@ -447,8 +446,9 @@ def _start_state(plant: Plant) -> State:
         ev_stored_kwh=plant.ev_kwh * EV_START_SOC,
         ev_session_kwh=zeros.copy(),
         irradiance_wpm2=zeros.copy(),
-        cell_temp_c=zeros.copy(),
         pv_potential_kw=zeros.copy(),
+        max_charge_kw=zeros.copy(),
+        max_discharge_kw=zeros.copy(),
         appliances=np.zeros((len(Appliance), n)),
         ev_demand_kw=zeros.copy(),
         flows=np.zeros((len(Flow), n)),

@@ -11,6 +11,7 @@ Codes = NDArray[np.int8]
 
 FAST, SCHEDULED, SOLAR = (np.int8(EV_MODES.index(mode)) for mode in ("fast", "scheduled", "solar"))
 TAPER_FROM = 0.8
+TAPER_FLOOR = 0.05
 CHARGING_EFFICIENCY = 0.9
 DRIVING_KW = 0.35
 """Mean consumption while unplugged: about 8 kWh, 45 km, a day."""
@@ -19,7 +20,7 @@ DRIVEN_DOWN_TO = 0.2
 
 def max_charge_kw(stored_kwh: Floats, capacity_kwh: Floats, rating_kw: Floats, hours: float) -> Floats:
     """Return the power (AC) the vehicle takes: its rating up to 80 %, then falling linearly, never past full."""
-    headroom = np.maximum((1.0 - stored_kwh / capacity_kwh) / (1.0 - TAPER_FROM), 0.05)
+    headroom = np.maximum((1.0 - stored_kwh / capacity_kwh) / (1.0 - TAPER_FROM), TAPER_FLOOR)
     room_kw = (capacity_kwh - stored_kwh) * (1.0 / (CHARGING_EFFICIENCY * hours))
     return np.minimum(rating_kw * np.minimum(headroom, 1.0), room_kw)
 

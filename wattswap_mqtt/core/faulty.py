@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.faults import field_named
-from wattswap_mqtt.core.meter import flow_codes
+from wattswap_mqtt.core.meter import direction_codes
 from wattswap_mqtt.core.quantities import ROW
 from wattswap_mqtt.core.records import Register
 
@@ -86,7 +86,7 @@ class FaultyMeter:
         if self.value.get("ct_reversed"):
             row[_SIGNED] = 0.0 - row[_SIGNED]
             row[_IMPORT_EXPORT] = row[_IMPORT_EXPORT[::-1]]
-        row[_FLOW_DIR] = flow_codes(row[_P_ACTIVE : _P_ACTIVE + 1])[0]
+        row[_FLOW_DIR] = direction_codes(row[_P_ACTIVE : _P_ACTIVE + 1])[0]
         rollover = self.number("register_rollover_kwh")
         if rollover:
             row[_ENERGY_REGISTERS] = np.round(row[_ENERGY_REGISTERS] % rollover, 6)

@@ -5,7 +5,7 @@ hour, whatever the step: the mean of a rectangular wave over a step is taken exa
 """
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 QUARTER_S = 900
 CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
+"""The first appliances."""
 DUTY = np.array([[0.5], [1 / 3], [0.15]])
 """Share of each quarter hour that a cycling appliance is on."""
 SWING_BASE_KW = 2.0
@@ -48,6 +49,15 @@ class Quarter(NamedTuple):
     from_kw: Floats
     to_kw: Floats
     phase: Floats
+
+    def mean_kw(self, time_s: float) -> Floats:
+        """Return the profile's mean load at a moment of this quarter hour."""
+        return self.from_kw + (self.to_kw - self.from_kw) * ((time_s - self.start_s) / QUARTER_S)
+
+    def of(self, meter: int) -> Self:
+        """Return the quarter hour of a single meter."""
+        one = slice(meter, meter + 1)
+        return self._replace(from_kw=self.from_kw[one], to_kw=self.to_kw[one], phase=self.phase[:, one])
 
 
 def quarter_at(time_s: float, plant: Plant, site: Site) -> Quarter:
@@ -87,27 +97,25 @@ def _seasonal_factor(local: datetime, site: Site) -> float:
 def appliances_kw(plant: Plant, mean_kw: Floats, quarter: Quarter, time_s: float, dt_s: float, load_noise: float) -> Floats:
     """Return the demand of each appliance as its mean over [time_s, time_s + dt_s], which lies in `quarter`: (5, n) kW.
 
-    An appliance's demand is share · mean + depth · share · min(mean, 2 kW) · (on / duty - 1).
+    An appliance's demand is share · mean + swing · min(mean, 2 kW) · (on / duty - 1), where `on` is the part of the step
+    for which it is on.  From place f in its cycle of length 1 it is on for min(f + l, d) - min(f, d) + max(f + l - 1, 0)
+    of the next l, as long as l is shorter than its duty d.
     """
     demand = plant.appliance_share * mean_kw
     if load_noise > 0.0:
-        begin = quarter.phase + (time_s - quarter.start_s) / QUARTER_S
         length = dt_s / QUARTER_S
-        on = (_time_on(begin + length) - _time_on(begin)) / length
-        swing = plant.swing_depth * (np.minimum(mean_kw, SWING_BASE_KW) * load_noise)
-        demand[CYCLING, :] += swing * plant.appliance_share[CYCLING, :] * (on / DUTY - 1.0)
+        begin = quarter.phase + (time_s - quarter.start_s) / QUARTER_S
+        begin -= np.floor(begin)
+        end = begin + length
+        on = np.minimum(end, DUTY) - np.minimum(begin, DUTY) + np.maximum(end - 1.0, 0.0)
+        wave = on * (1.0 / (length * DUTY)) - 1.0
+        demand[: len(CYCLING)] += wave * (plant.appliance_swing * (np.minimum(mean_kw, SWING_BASE_KW) * load_noise))
     return demand
-
-
-def _time_on(position: Floats) -> Floats:
-    """Return how long a cycle of length 1, on for its first `DUTY`, has been on until `position`."""
-    whole = np.floor(position)
-    return whole * DUTY + np.minimum(position - whole, DUTY)
 
 
 def with_manual_delta(appliances: Floats, delta_kw: Floats) -> Floats:
     """Return the demand with the manual load added to "other", or taken from all alike; never below 0: (5, n) kW."""
-    total = np.maximum(appliances.sum(axis=0), 1e-9)
+    total = np.maximum(np.add.reduce(appliances), 1e-9)
     kept = np.maximum(total + np.minimum(delta_kw, 0.0), 0.0) / total
     changed = appliances * kept
     changed[Appliance.OTHER] += np.maximum(delta_kw, 0.0)

@@ -1,10 +1,12 @@
-"""What a true meter reads: the state of n homes as a `Snapshot`.  How it can be wrong stands in `faults.py`."""
+"""What a true meter reads: the state of n homes as a `Snapshot`.  How it can be wrong stands in `faulty.py`."""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wattswap_mqtt.core import battery, draws
+from wattswap_mqtt.core import draws
+from wattswap_mqtt.core.pv import cell_temperature_c
 from wattswap_mqtt.core.quantities import (
     Appliances,
     Battery,
@@ -18,7 +20,10 @@ from wattswap_mqtt.core.quantities import (
     Snapshot,
 )
 from wattswap_mqtt.core.records import Appliance, Bools, Codes, Flow, Floats, Plant, Register, State, Switches
-from wattswap_mqtt.core.status import View, status_codes
+from wattswap_mqtt.core.setup import Setup
+from wattswap_mqtt.core.status import FLOWING_KW, View, status_codes
+
+Ints = NDArray[np.int64]
 
 IDLE_KW = 0.0005
 """Less than half a watt is nothing."""
@@ -26,6 +31,23 @@ NOMINAL_V, NOMINAL_HZ = 230.0, 50.0
 _STREAM = 16
 _VOLTAGE_STREAM, _FREQUENCY_STREAM = 17, 18
 _UTOK = 1e-6
+_TINY = 1e-12
+
+
+class Mains(NamedTuple):
+    """What all meters of a community see alike at one moment, and the number of the message: the seed of its noise."""
+
+    voltage_v: float
+    frequency_hz: float
+    air_temp_c: float
+    seq: int
+
+
+def mains_at(time_s: float, seed: int, air_temp_c: float, seq: int) -> Mains:
+    """Return the mains at unix time `time_s`: voltage wanders within 2 V in minutes, frequency within 40 mHz in seconds."""
+    voltage = NOMINAL_V + 4.0 * (draws.smooth(seed, _VOLTAGE_STREAM, time_s / 90) - 0.5)
+    frequency = NOMINAL_HZ + 0.08 * (draws.smooth(seed, _FREQUENCY_STREAM, time_s / 20) - 0.5)
+    return Mains(voltage, frequency, air_temp_c, seq)
 
 
 class Standing(NamedTuple):
@@ -33,13 +55,13 @@ class Standing(NamedTuple):
 
     earnings_utok: Floats
     spending_utok: Floats
-    pending_orders: np.ndarray[tuple[int], np.dtype[np.int64]]
+    pending_orders: Ints
     market_price: float
     import_tariff: float
 
 
 def measure(
-    plant: Plant, state: State, switches: Switches, registers: Floats, standing: Standing, seed: int, time_s: float, seq: int, view: View
+    plant: Plant, state: State, switches: Switches, setup: Setup, registers: Floats, standing: Standing, mains: Mains, view: View
 ) -> Snapshot:
     """Return what meters read that count `registers` (12, n): the state's `metered`, or its true `registers`."""
     flows = state.flows
@@ -48,26 +70,33 @@ def measure(
     on_grid = switches.grid_connected
     net = exported - imported
     battery_kw = discharge - charge
-    noise = draws.normals(plant.key, _STREAM, seq)
+    noise = draws.normals(plant.key, _STREAM, mains.seq)
+    nothing = np.zeros_like(net)
 
     # The mains: voltage rises with export, frequency is the whole grid's; islanded, the inverter makes both.
-    mains_v = NOMINAL_V + 4.0 * (draws.smooth(seed, _VOLTAGE_STREAM, time_s / 90) - 0.5)
-    mains_hz = NOMINAL_HZ + 0.08 * (draws.smooth(seed, _FREQUENCY_STREAM, time_s / 20) - 0.5)
-    volts = np.where(on_grid, mains_v + 0.9 * net, NOMINAL_V) + 0.15 * noise[0]
-    hertz = np.where(on_grid, mains_hz, NOMINAL_HZ - 0.05 * (discharge - charge)) + 0.003 * noise[1]
-    reactive = (0.12 * load + 0.03 * pv) * on_grid
+    volts = mains.voltage_v + 0.9 * net + 0.15 * noise[0]
+    hertz = mains.frequency_hz + 0.003 * noise[1]
+    reactive = 0.12 * load + 0.03 * pv
+    if setup.any_islanded:
+        volts = np.where(on_grid, volts, NOMINAL_V + 0.15 * noise[0])
+        hertz = np.where(on_grid, hertz, NOMINAL_HZ - 0.05 * battery_kw + 0.003 * noise[1])
+        reactive *= on_grid
     apparent = np.hypot(net, reactive)
-    active = np.abs(net)
+    active = imported + exported
 
-    reserve = plant.battery_kwh * switches.battery_reserve_pct * 0.01
+    room, spare = plant.battery_kwh - state.stored_kwh, np.maximum(view.spare_kwh, 0.0)
     efficiency = plant.one_way_efficiency
-    room = battery.room_kwh(state.stored_kwh, plant.battery_kwh, efficiency)
-    spare = battery.above_reserve_kwh(state.stored_kwh, reserve, efficiency)
+    can_take, can_give = room / efficiency, spare * efficiency
     soc = state.stored_kwh / plant.battery_kwh
     battery_v = 48.0 + 5.6 * soc - 0.3 * battery_kw / plant.battery_kw
-    battery_dc_kw = discharge / efficiency - charge * efficiency
+    battery_dc_w = (discharge / efficiency - charge * efficiency) * 1000.0
 
-    used_pv = np.maximum(pv - exported, 0.0)
+    # NaN where nothing flows that a share or a time could be of.
+    parts = np.array([np.maximum(pv - exported, 0.0) * 100.0, np.maximum(load - imported, 0.0) * 100.0, can_give, can_take, can_give])
+    wholes = np.array([pv, load, load, charge, discharge])
+    parts[wholes < IDLE_KW] = np.nan
+    self_consumption, self_sufficiency, autonomy, to_full, to_empty = parts / np.maximum(wholes, IDLE_KW)
+
     status = status_codes(view)
     return Snapshot(
         measurements=Measurements(
@@ -77,34 +106,34 @@ def measure(
             q_reactive=reactive,
             apparent_power=apparent,
             frequency=hertz,
-            power_factor=np.where(apparent > 0.0, active / np.maximum(apparent, 1e-12), 1.0),
-            flow_dir=flow_codes(net),
+            power_factor=(active + _TINY) / (apparent + _TINY),
+            flow_dir=direction_codes(net),
             thd_voltage_pct=1.8 + 0.25 * pv / plant.pv_ac_kw + 0.1 * noise[2],
         ),
         pv=Pv(
             pv_power_kw=pv,
             pv_irradiance_wpm2=state.irradiance_wpm2,
-            pv_temp_c=state.cell_temp_c,
-            pv_status=np.where(state.pv_potential_kw > IDLE_KW, 0, 1).astype(np.int8),
+            pv_temp_c=cell_temperature_c(state.irradiance_wpm2, mains.air_temp_c),
+            pv_status=(state.pv_potential_kw <= IDLE_KW).view(np.int8),
             mppt_setpoint_kw=state.pv_potential_kw,
         ),
         battery=Battery(
             soc_pct=100.0 * soc,
             battery_power_kw=battery_kw,
             battery_voltage_v=battery_v,
-            battery_current_a=battery_dc_kw * 1000.0 / battery_v,
-            available_charge_kwh=room,
-            available_discharge_kwh=spare,
-            p_max_charge_kw=np.where(room > 0.0, battery.max_charge_kw(state.stored_kwh, plant.battery_kwh, plant.battery_kw), 0.0),
-            p_max_discharge_kw=np.where(spare > 0.0, plant.battery_kw, 0.0),
-            bms_status=_bms_codes(battery_kw),
+            battery_current_a=battery_dc_w / battery_v,
+            available_charge_kwh=can_take,
+            available_discharge_kwh=can_give,
+            p_max_charge_kw=state.max_charge_kw,
+            p_max_discharge_kw=state.max_discharge_kw,
+            bms_status=direction_codes(battery_kw),
             efficiency_roundtrip=efficiency * efficiency,
         ),
         loads=Loads(
             load_power_kw=load,
             unserved_power_kw=flows[Flow.UNSERVED],
             appliance=Appliances(*state.appliances, ev_charger_kw=state.ev_demand_kw),
-            load_profile=_profile_codes(plant, state),
+            load_profile=_profile_codes(state.appliances, load),
         ),
         ev=Ev(
             plugged=switches.ev_plug,
@@ -114,19 +143,19 @@ def measure(
             session_energy_kwh=state.ev_session_kwh,
         ),
         grid=Grid(
-            grid_status=(~on_grid).astype(np.int8),
-            grid_price_currency_per_kwh=np.full(net.shape, standing.import_tariff),
-            grid_available_capacity_kw=(plant.grid_limit_kw - active) * on_grid,
+            grid_status=view.islanded.view(np.int8),
+            grid_price_currency_per_kwh=nothing + standing.import_tariff,
+            grid_available_capacity_kw=setup.grid_limit_kw - active,
             grid_import_kw=imported,
             grid_export_kw=exported,
         ),
         derived=Derived(
             net_power_kw=net,
-            self_consumption_pct=_share_pct(used_pv, pv),
-            self_sufficiency_pct=_share_pct(np.maximum(load - imported, 0.0), load),
-            autonomy_hours=_ratio(spare, load),
-            time_to_full_hours=_ratio(room, charge),
-            time_to_empty_hours=_ratio(spare, discharge),
+            self_consumption_pct=self_consumption,
+            self_sufficiency_pct=self_sufficiency,
+            autonomy_hours=autonomy,
+            time_to_full_hours=to_full,
+            time_to_empty_hours=to_empty,
             energy_imported_kwh=registers[Register.IMPORTED],
             energy_exported_kwh=registers[Register.EXPORTED],
             pv_energy_kwh=registers[Register.PV],
@@ -148,58 +177,39 @@ def measure(
         market=Market(
             enabled=switches.market_enabled,
             pending_orders=standing.pending_orders,
-            current_market_price=np.full(net.shape, standing.market_price),
+            current_market_price=nothing + standing.market_price,
         ),
     )
 
 
-def view_of(plant: Plant, state: State, switches: Switches, faulty: Bools, misread: Bools, *, storage_failed: bool) -> View:
+def view_of(plant: Plant, state: State, switches: Switches, setup: Setup, faulty: Bools, misread: Bools, *, storage_failed: bool) -> View:
     """Return what the rules of status and alarms look at."""
-    mean = state.mean_flows
-    reserve = plant.battery_kwh * switches.battery_reserve_pct * 0.01
+    mean, flows = state.mean_flows, state.flows
+    flowing = mean > FLOWING_KW
+    through = flows[Flow.GRID_IMPORT] + flows[Flow.GRID_EXPORT]
     return View(
         faulty=faulty,
         misread=misread,
-        on_grid=switches.grid_connected,
+        islanded=~switches.grid_connected,
         market_open=switches.market_enabled,
-        manual_load_kw=switches.manual_load_delta_kw,
-        below_reserve=state.stored_kwh < reserve - 1e-9,
-        empty=state.stored_kwh <= reserve + 1e-9,
+        manual_load=switches.manual_load_delta_kw != 0.0,
+        spare_kwh=state.stored_kwh - setup.reserve_kwh,
         storage_failed=storage_failed,
-        grid_limit_kw=plant.grid_limit_kw,
-        import_kw=mean[Flow.GRID_IMPORT],
-        export_kw=mean[Flow.GRID_EXPORT],
-        pv_kw=mean[Flow.PV],
-        load_kw=mean[Flow.LOAD],
-        charge_kw=mean[Flow.CHARGE],
-        discharge_kw=mean[Flow.DISCHARGE],
-        ev_kw=mean[Flow.EV],
-        unserved_kw=state.flows[Flow.UNSERVED],
-        curtailed_kw=state.flows[Flow.CURTAILED],
+        flowing=flowing,
+        mostly_pv=flowing[Flow.PV] & (mean[Flow.PV] >= 0.5 * mean[Flow.LOAD]),
+        at_grid_limit=switches.grid_connected & (through > plant.grid_limit_kw - 1e-6),
+        unserved_kw=flows[Flow.UNSERVED],
+        curtailed_kw=flows[Flow.CURTAILED],
     )
 
 
-def flow_codes(net_kw: Floats) -> Codes:
-    """Return the index into `FLOW_DIRS` for net power, + export."""
-    return np.where(np.abs(net_kw) < IDLE_KW, 2, np.where(net_kw > 0.0, 1, 0)).astype(np.int8)
+def direction_codes(power_kw: Floats) -> Codes:
+    """Return 0 for negative (import, charging), 1 for less than half a watt (idle), 2 for positive (export, discharging)."""
+    return (np.sign(np.rint(power_kw * 1000.0)) + 1.0).astype(np.int8)
 
 
-def _bms_codes(battery_kw: Floats) -> Codes:
-    return np.where(np.abs(battery_kw) < IDLE_KW, 0, np.where(battery_kw > 0.0, 2, 1)).astype(np.int8)
-
-
-def _profile_codes(plant: Plant, state: State) -> Codes:
-    """Return spiky (1) while stove or washing machine run, thermostat_controlled (2) while heating or cooling does."""
-    usual = plant.appliance_share * state.appliances.sum(axis=0)
-    on = state.appliances > usual * 1.05
-    return np.where(on[Appliance.COOKING], 1, np.where(on[Appliance.HVAC], 2, 0)).astype(np.int8)
-
-
-def _ratio(energy_kwh: Floats, power_kw: Floats) -> Floats:
-    """Return energy / power in hours, NaN where nothing flows."""
-    return np.where(power_kw >= IDLE_KW, energy_kwh / np.maximum(power_kw, IDLE_KW), np.nan)
-
-
-def _share_pct(part_kw: Floats, whole_kw: Floats) -> Floats:
-    """Return 100 · part / whole, NaN where the whole is nothing."""
-    return np.where(whole_kw >= IDLE_KW, 100.0 * part_kw / np.maximum(whole_kw, IDLE_KW), np.nan)
+def _profile_codes(appliances: Floats, load_kw: Floats) -> Codes:
+    """Return spiky (1) while cooking dominates, thermostat_controlled (2) while heating or cooling does, else steady (0)."""
+    codes = 2 * (appliances[Appliance.HVAC] > 0.45 * load_kw).view(np.int8)
+    codes[appliances[Appliance.COOKING] > 0.25 * load_kw] = 1
+    return codes

@@ -14,6 +14,7 @@ START_SOC = 0.6
 EV_START_SOC = 0.5
 
 _STREAM = 32
+# heating and cooling, fridge, cooking, lighting, other: see records.Appliance
 _SHARES = np.array([[0.40], [0.05], [0.15], [0.15], [0.25]])
 _DEMO_DEPTH = np.array([[0.4], [1.0], [0.4]])
 _HOME_DEPTH = np.array([[0.8], [1.0], [1.0]])
@@ -41,6 +42,8 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
     battery_kwh = np.round(spread(3, 5.0, 15.0, 10.0), 1)
     ev_kwh = np.round(spread(4, 35.0, 82.0, 50.0))
     share = _SHARES * np.stack([spread(5 + row, 0.6, 1.4, 1.0) for row in range(len(_SHARES))])
+    share = share / share.sum(axis=0)
+    depth = np.where(demo_row, _DEMO_DEPTH, _HOME_DEPTH)
     return Plant(
         key=key,
         pv_dc_kw=pv_dc,
@@ -55,6 +58,6 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
         ev_kw=np.where(demo_row, 3.0, np.where(draws.uniform(key, _STREAM + 11, 0) < 0.5, 3.7, 7.4)),
         annual_load_kwh=np.round(spread(12, 1800, 6500, 17520)),
         profile_shift_quarters=np.where(demo_row, 0, np.round(spread(13, -5.5, 5.5, 0)).astype(np.int64)),
-        appliance_share=share / share.sum(axis=0),
-        swing_depth=np.where(demo_row, _DEMO_DEPTH, _HOME_DEPTH),
+        appliance_share=share,
+        appliance_swing=share[: len(depth)] * depth,
     )

@@ -35,11 +35,13 @@ def cell_temperature_c(irradiance_wpm2: Floats, air_temp_c: float) -> Floats:
     return air_temp_c + HEATING_K_PER_WPM2 * irradiance_wpm2
 
 
-def ac_power_kw(dc_kw: Floats, ac_kw: Floats, irradiance_wpm2: Floats, cell_temp_c: Floats) -> Floats:
-    """Return min(AC rating, P_dc · E/1000 · (1 + γ (T - 25)) · (1 - losses) · η).
+def ac_power_kw(dc_kw: Floats, ac_kw: Floats, irradiance_wpm2: Floats, air_temp_c: float) -> Floats:
+    """Return min(AC rating, P_dc · E/1000 · (1 + γ (T_cell - 25)) · (1 - losses) · η).
 
+    With T_cell linear in E this is P_dc · E · (a + b · E), two numbers for all homes.
     Source: PVWatts version 5, Dobos (2014), NREL/TP-6A20-62641.
     """
     gain = (1.0 - LOSSES) * INVERTER_EFFICIENCY / FULL_SUN_WPM2
-    derating = 1.0 + TEMPERATURE_COEFFICIENT_PER_K * (cell_temp_c - 25.0)
-    return np.minimum(ac_kw, dc_kw * irradiance_wpm2 * (derating * gain))
+    a = gain * (1.0 + TEMPERATURE_COEFFICIENT_PER_K * (air_temp_c - 25.0))
+    b = gain * TEMPERATURE_COEFFICIENT_PER_K * HEATING_K_PER_WPM2
+    return np.minimum(ac_kw, dc_kw * irradiance_wpm2 * (a + b * irradiance_wpm2))

@@ -92,9 +92,9 @@ def flag(title: str, meaning: str) -> Quantity:
     return Quantity(title, meaning, kind="bool", every_s=0)
 
 
-FLOW_DIRS = ("import", "export", "idle")
+FLOW_DIRS = ("import", "idle", "export")
 PV_STATUSES = ("on", "standby", "fault")
-BMS_STATUSES = ("idle", "charging", "discharging", "fault")
+BMS_STATUSES = ("charging", "idle", "discharging", "fault")
 LOAD_PROFILES = ("steady", "spiky", "thermostat_controlled")
 EV_MODES = ("off", "fast", "scheduled", "solar")
 GRID_STATUSES = ("connected", "islanded")
@@ -242,8 +242,8 @@ class Appliances(NamedTuple):
 
     hvac_kw: Annotated[Floats, power("Heating and cooling", "demand of heating, ventilation and cooling")]
     fridge_kw: Annotated[Floats, power("Fridge", "demand of fridge and freezer")]
-    lighting_kw: Annotated[Floats, power("Lighting", "demand of the lights")]
     cooking_kw: Annotated[Floats, power("Cooking and washing", "demand of stove, dishwasher and washing machine")]
+    lighting_kw: Annotated[Floats, power("Lighting", "demand of the lights")]
     other_kw: Annotated[Floats, power("Other appliances", "electronics, standby and the manual load")]
     ev_charger_kw: Annotated[Floats, power("EV charger", "demand of the EV charger")]
 
@@ -489,14 +489,19 @@ def columns(snapshot: Snapshot) -> list[NDArray[np.generic]]:
 def stack(snapshot: Snapshot) -> Floats:
     """Return a snapshot as one matrix (quantities, n), each row rounded to its decimals; words and flags as numbers."""
     arrays = columns(snapshot)
-    matrix = np.concatenate(arrays, dtype=np.float64, casting="unsafe").reshape(len(arrays), -1)
-    matrix *= _SCALES
-    np.rint(matrix, out=matrix)
-    matrix /= _SCALES
-    matrix += 0.0  # -0.0 becomes 0.0
+    matrix = np.empty((len(arrays), len(arrays[0])))
+    height = max(_BLOCK // len(arrays[0]), 1)  # in blocks that stay in the processor's cache
+    for top in range(0, len(arrays), height):
+        block, scales = matrix[top : top + height], _SCALES[top : top + height]
+        np.concatenate(arrays[top : top + height], out=block.reshape(-1), casting="unsafe")
+        block *= scales
+        np.rint(block, out=block)
+        block += 0.0  # -0.0 becomes 0.0
+        block /= scales
     return matrix
 
 
+_BLOCK = 32_768
 _SCALES = np.array([[10.0 ** path.quantity.decimals] for path in QUANTITIES])
 ROW: dict[str, int] = {path.dotted: row for row, path in enumerate(QUANTITIES)}
 """The row of each quantity in a stacked snapshot."""

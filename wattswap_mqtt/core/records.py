@@ -52,8 +52,8 @@ class Appliance(IntEnum):
 
     HVAC = 0
     FRIDGE = 1
-    LIGHTING = 2
-    COOKING = 3
+    COOKING = 2
+    LIGHTING = 3
     OTHER = 4
 
 
@@ -74,7 +74,7 @@ class Plant(NamedTuple):
     annual_load_kwh: Floats  # of the profile that a home follows in sun_mode auto
     profile_shift_quarters: NDArray[np.int64]  # how much earlier the home lives, in quarter hours
     appliance_share: Floats  # (5, n): of the mean load
-    swing_depth: Floats  # (3, n): of the cycling appliances, 0 (constant) to 1 (on and off)
+    appliance_swing: Floats  # (3, n): of the cycling appliances, share x depth; 0 is constant, the share on and off
 
 
 class Switches(NamedTuple):
@@ -100,8 +100,9 @@ class State(NamedTuple):
     ev_stored_kwh: Floats
     ev_session_kwh: Floats
     irradiance_wpm2: Floats
-    cell_temp_c: Floats
     pv_potential_kw: Floats  # before curtailment
+    max_charge_kw: Floats
+    max_discharge_kw: Floats
     appliances: Floats  # (5, n)
     ev_demand_kw: Floats
     flows: Floats  # (9, n), see Flow

@@ -1,0 +1,51 @@
+"""What follows from nameplates and switches, worked out once when a switch changes instead of at every step."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wattswap_mqtt.core.battery import TAPER_FLOOR, TAPER_FROM
+from wattswap_mqtt.core.records import Bools, Floats, Plant, Switches
+from wattswap_mqtt.core.switches import SUN_MODES
+
+AUTO = np.int8(SUN_MODES.index("auto"))
+
+
+class Setup(NamedTuple):
+    """Constants of n homes until the next switch; shape (n,).  The flags let a step leave out what no home needs."""
+
+    reserve_kwh: Floats
+    grid_limit_kw: Floats  # 0 off grid
+    house_discharge_kw: Floats  # R2: what the battery gives the house at most
+    sell_first_kw: Floats  # R3: surplus up to this is sold before any is stored
+    taper_per_h: Floats  # charge power per kWh of room, once it tapers
+    taper_floor_kw: Floats
+    follows_sun: Bools
+    target_sun_level: Floats
+    any_follows_sun: bool
+    any_switched_sun: bool
+    any_manual_load: bool
+    any_ev: bool
+    any_islanded: bool
+
+
+def setup_of(plant: Plant, switches: Switches) -> Setup:
+    """Return the set-up of the homes of `plant` with these switches."""
+    on_grid = switches.grid_connected
+    follows_sun = switches.sun_mode == AUTO
+    grid_limit = plant.grid_limit_kw * on_grid
+    return Setup(
+        reserve_kwh=plant.battery_kwh * switches.battery_reserve_pct * 0.01,
+        grid_limit_kw=grid_limit,
+        house_discharge_kw=np.where(on_grid, plant.self_consumption_kw, plant.battery_kw),
+        sell_first_kw=grid_limit * switches.market_enabled,
+        taper_per_h=plant.battery_kw / ((1.0 - TAPER_FROM) * plant.battery_kwh),
+        taper_floor_kw=TAPER_FLOOR * plant.battery_kw,
+        follows_sun=follows_sun,
+        target_sun_level=switches.daytime.astype(np.float64),
+        any_follows_sun=bool(follows_sun.any()),
+        any_switched_sun=not follows_sun.all(),
+        any_manual_load=bool(switches.manual_load_delta_kw.any()),
+        any_ev=bool((switches.ev_plug & (switches.ev_mode != 0)).any()),
+        any_islanded=not on_grid.all(),
+    )
