@@ -17,10 +17,10 @@ def test_the_docs_are_up_to_date():
 
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_are_square(name):
-    filled = fill(f"before\n<!-- table: {name} -->\nold\n<!-- end -->\nafter\n")
+    filled = fill(f"before\n<!-- table: {name} -->\nSTALE\n<!-- end -->\nafter\n")
     assert filled.startswith(f"before\n<!-- table: {name} -->\n| ")
     assert filled.endswith("|\n<!-- end -->\nafter\n")
-    assert "old" not in filled
+    assert "STALE" not in filled
     lines = filled.splitlines()[2:-2]
     assert len(lines) > 2
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1

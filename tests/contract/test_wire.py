@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import orjson
 import pytest
-from fits import problems
 from committed import check
+from fits import problems
 
 from wattswap_mqtt.contract import schema
 from wattswap_mqtt.contract.answers import accepted, encode_ack, encode_event, rejected
