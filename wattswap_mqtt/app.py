@@ -71,8 +71,6 @@ async def running(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> As
 async def _start_broker(settings: Settings, stack: AsyncExitStack) -> Settings:
     from wattswap_mqtt.roles.broker import EmbeddedBroker
 
-    if settings.mqtt_port == 0:
-        settings = settings.model_copy(update={"mqtt_port": free_port(settings.mqtt_host)})
     broker = EmbeddedBroker(settings.mqtt_host, settings.mqtt_port, settings.mqtt_ws_port)
     await broker.start()
     stack.push_async_callback(broker.stop)
@@ -81,7 +79,7 @@ async def _start_broker(settings: Settings, stack: AsyncExitStack) -> Settings:
             "the embedded broker listens on %s and lets everybody in: on a network use mosquitto (--broker mqtt://…)",
             settings.mqtt_host,
         )
-    return settings
+    return settings.model_copy(update={"mqtt_port": broker.port, "mqtt_ws_port": broker.ws_port})
 
 
 async def _start_simulator(
@@ -237,12 +235,6 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise WattSwapError(f"port {port} of {host} is in use: choose another with --http-port") from None
         raise WattSwapError(f"--http-host {host}, --http-port {port}: {error.strerror}") from None
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port of `host` that nobody listens on just now."""
-    with listen(host, 0) as sock:
-        return int(sock.getsockname()[1])
 
 
 def set_up_logging(settings: Settings) -> None:

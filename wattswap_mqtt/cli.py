@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(prog="wattswap", description="A virtual prosumer smart meter on MQTT.", formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"wattswap {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND [settings]")
 
     def add(
         name: str,
@@ -158,7 +158,10 @@ def what_to_paste(settings: Settings, roles: Sequence[Role]) -> str:
         web = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
         lines += [f"  dashboard  {web}/", f"  API docs   {web}/docs"]
     broker = settings.broker_address
-    lines += [f"  broker     {broker}", ""]
+    lines += [f"  broker     {broker}"]
+    if "broker" in roles and settings.embedded and settings.mqtt_ws_port is not None:
+        lines += [f"             ws://{broker.host}:{settings.mqtt_ws_port} (MQTT over WebSocket)"]
+    lines += [""]
     if "simulator" in roles:
         from wattswap_mqtt.core.plant import meter_ids
 
