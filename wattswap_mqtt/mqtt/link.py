@@ -15,7 +15,7 @@ import random
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt.dial import BufferedSocket, Dial
+from wattswap_mqtt.mqtt.frames import FrameQueue, publish_frame
 
 KEEPALIVE_S = 30
 HOUSEKEEPING_S = 1.0
@@ -36,8 +37,6 @@ IN_FLIGHT = 100
 QUEUED = 60_000
 """Messages with QoS 1 that paho holds at most (their identifier has 16 bits)."""
 KEPT = 1_000
-BLOCK_BYTES = 256 * 1024
-"""Frames written in one go: an acknowledgement waits for at most so much telemetry."""
 PACKETS_PER_STEP = 1_000
 
 logger = logging.getLogger(__name__)
@@ -51,18 +50,6 @@ class Message:
     payload: bytes
     qos: int = 0
     retain: bool = False
-
-
-def publish_frame(topic: str, payload: bytes, *, retain: bool) -> bytes:
-    """Return a whole PUBLISH packet with QoS 0.  Source: OASIS MQTT 3.1.1, sections 2.2 and 3.3."""
-    name = topic.encode()
-    length = 2 + len(name) + len(payload)
-    header = bytearray((0x31 if retain else 0x30,))
-    while length > 0x7F:
-        header.append(length & 0x7F | 0x80)
-        length >>= 7
-    header.append(length)
-    return b"".join((header, len(name).to_bytes(2, "big"), name, payload))
 
 
 def ignore(_reason: str) -> None:
@@ -105,8 +92,6 @@ class Link(ABC):
         Callbacks may publish; what they raise is logged.
         """
         self.connected = False
-        self.dropped = 0
-        """Messages that were to be published and will never be sent."""
         self._address = address
         self._client_id = client_id
         self._subscriptions = list(subscriptions)
@@ -126,8 +111,8 @@ class Link(ABC):
         self._said: set[str] = set()
 
         self._inbox: list[Message] = []
-        self._unsent: OrderedDict[str, bytes] = OrderedDict()
-        self._half_written = memoryview(b"")
+        self._frames = FrameQueue()
+        self._refused = 0
         self._unacknowledged: dict[int, Message] = {}
         self._kept: deque[Message] = deque()
 
@@ -146,9 +131,14 @@ class Link(ABC):
     # Out.
 
     @property
+    def dropped(self) -> int:
+        """How many messages were to be published and will never be sent."""
+        return self._frames.dropped + self._refused
+
+    @property
     def queued(self) -> int:
         """How many messages wait to be sent (QoS 0) or acknowledged (QoS 1)."""
-        return len(self._unsent) + len(self._unacknowledged) + len(self._kept)
+        return len(self._frames) + len(self._unacknowledged) + len(self._kept)
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
         """Queue one message; return False if it is dropped.  Of one topic with QoS 0 only the latest waits."""
@@ -156,31 +146,27 @@ class Link(ABC):
         if not self.connected:
             accepted = qos > 0 and not retain and self._keep(message)
         elif qos == 0:
-            accepted = self._put(topic, publish_frame(topic, payload, retain=retain))
+            self._frames.put(topic, publish_frame(topic, payload, retain=retain))
+            accepted = True
         else:
             accepted = self._hand_to_paho(message)
-        self.dropped += not accepted
+        self._refused += not accepted
         return accepted
 
     def publish_batch(self, messages: Iterable[tuple[str, bytes]], retain: bool = False) -> None:
         """Send each (topic, payload) with QoS 0, now if the socket takes them; of one topic only the latest waits."""
         for topic, payload in messages:
             if self.connected:
-                self._put(topic, publish_frame(topic, payload, retain=retain))
+                self._frames.put(topic, publish_frame(topic, payload, retain=retain))
             else:
-                self.dropped += 1
+                self._refused += 1
         self._write()
-
-    def _put(self, topic: str, frame: bytes) -> bool:
-        self.dropped += topic in self._unsent
-        self._unsent[topic] = frame
-        return True
 
     def _keep(self, message: Message) -> bool:
         self._kept.append(message)
         if len(self._kept) > KEPT:
             self._kept.popleft()
-            self.dropped += 1
+            self._refused += 1
         return True
 
     def _hand_to_paho(self, message: Message) -> bool:
@@ -194,37 +180,25 @@ class Link(ABC):
 
     @property
     def _wants_write(self) -> bool:
-        return bool(self._half_written or self._unsent or (self._client is not None and self._client.want_write()))
+        wanted_by_paho = self._client is not None and self._client.want_write()
+        return wanted_by_paho or self._frames.is_half_written or len(self._frames) > 0
 
     def _write(self) -> None:
         """Write what the socket takes: the rest of our last block, then paho's packets, then our next block."""
         client, sock = self._client, self._socket
         while client is not None and sock is not None and sock.is_open:
-            if self._half_written:
-                try:
-                    written = sock.send_some(self._half_written)
-                except OSError:
-                    sock.close()  # the next step says so
-                    return
-                self._half_written = self._half_written[written:]
-                if self._half_written:
-                    return
+            try:
+                self._frames.finish_block(sock)
+            except OSError:
+                sock.close()  # the next step says so
+                return
+            if self._frames.is_half_written:
+                return
             if client.want_write():
                 client.loop_write()
-                if client.want_write():
-                    return
-            if not self._unsent:
+            if client.want_write() or not self._frames:
                 return
-            self._half_written = memoryview(self._next_block())
-
-    def _next_block(self) -> bytes:
-        frames: list[bytes] = []
-        size = 0
-        while self._unsent and size < BLOCK_BYTES:
-            _, frame = self._unsent.popitem(last=False)
-            frames.append(frame)
-            size += len(frame)
-        return b"".join(frames)
+            self._frames.begin_block()
 
     # One step.
 
@@ -366,9 +340,7 @@ class Link(ABC):
         if self._socket is not None:
             self._socket.close()
         self._client = self._socket = None
-        self.dropped += len(self._unsent)
-        self._unsent.clear()
-        self._half_written = memoryview(b"")
+        self._frames.clear()
         later, self._kept = self._kept, deque()
         for message in (*self._unacknowledged.values(), *later):
             if not message.retain:
@@ -402,7 +374,7 @@ class Link(ABC):
         self._closed = True
         if self._dial is not None:
             self._dial.abandon()
-        if self._client is not None and not self._half_written:
+        if self._client is not None and not self._frames.is_half_written:
             self._client.disconnect()
             self._client.loop_write()
         self._lose("closed")
