@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from wattswap_mqtt.core.community import Readings
-from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
+from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS, rounded
 from wattswap_mqtt.core.status import alarms_of
 
 Plan = list[tuple[str, Any]]
@@ -78,7 +78,7 @@ class SnapshotEncoder:
         published_at = iso_utc(published_at_s)
         messages = []
         for meter, row, bits in zip(
-            readings.meters.tolist(), readings.values.T.tolist(), readings.alarms.tolist(), strict=True
+            readings.meters.tolist(), rounded(readings.values).T.tolist(), readings.alarms.tolist(), strict=True
         ):
             skew = (clock_skews_s or {}).get(meter)
             for at, words in _WORDS:

@@ -1,9 +1,8 @@
 """The battery: how much power it may take and give, and what that leaves in its cells."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from wattswap_mqtt.core.arrays import Floats
 
 TAPER_FROM = 0.9
 """State of charge above which the charge power falls linearly …"""

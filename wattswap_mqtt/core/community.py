@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core import load
+from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.events import Event
 from wattswap_mqtt.core.faults import is_active
 from wattswap_mqtt.core.faulty import FaultyMeter
+from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.market.entry import Home
 from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
@@ -23,20 +25,17 @@ from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.market.surplus import SurplusState
 from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
-from wattswap_mqtt.core.quantities import EV_MODES, QUANTITIES, stack
-from wattswap_mqtt.core.records import Appliance, Flow, Floats, Plant, Register, State, Switches, one, put, take
+from wattswap_mqtt.core.quantities import EV_MODES, stack
+from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches, one, put, take
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
 from wattswap_mqtt.core.setup import Setup, setup_of
-from wattswap_mqtt.core.status import ALARMS, alarm_bits, alarms_of
-from wattswap_mqtt.core.market.delivery import Asks
+from wattswap_mqtt.core.status import alarm_bits, alarms_of
 from wattswap_mqtt.core.step import INSTANT_S, Surroundings, step
 from wattswap_mqtt.core.sun import Site, Weather, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
 
 SUBSTEPS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 """The grids of sub-steps; each divides a quarter hour."""
-
-Ints = NDArray[np.int64]
 
 
 class Readings(NamedTuple):
@@ -58,7 +57,14 @@ class Community:
     """N homes, their switches and faults, their clock and their market."""
 
     def __init__(
-        self, ids: Sequence[str], *, seed: int = 1, start_s: float, site: Site | None = None, tariff: Tariff | None = None, load_noise: float = 1.0
+        self,
+        ids: Sequence[str],
+        *,
+        seed: int = 1,
+        start_s: float,
+        site: Site | None = None,
+        tariff: Tariff | None = None,
+        load_noise: float = 1.0,
     ) -> None:
         self.ids = tuple(ids)
         self.index = {name: meter for meter, name in enumerate(self.ids)}
@@ -182,7 +188,9 @@ class Community:
         if not self._quarter.start_s <= start < self._quarter.start_s + load.QUARTER_S:
             self._quarter = load.quarter_at(start, self.plant, self.site)
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
-        self.state = step(self.plant, before, self.switches, self.setup, self._surroundings(start + dt_s / 2), asks, start, dt_s)
+        self.state = step(
+            self.plant, before, self.switches, self.setup, self._surroundings(start + dt_s / 2), asks, start, dt_s
+        )
         self.clock_s = stop_s
         for meter, faulty in self.faulty.items():
             added = self.state.registers[:, meter] - before.registers[:, meter]
@@ -211,7 +219,9 @@ class Community:
     def _surroundings(self, time_s: float) -> Surroundings:
         self._weather = weather_at(time_s, self.site, self.seed)
         local = self._weather.local
-        return Surroundings(self._weather, self._quarter, self.tariff.is_cheap(local.hour + local.minute / 60), self.load_noise)
+        return Surroundings(
+            self._weather, self._quarter, self.tariff.is_cheap(local.hour + local.minute / 60), self.load_noise
+        )
 
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
@@ -349,8 +359,13 @@ class Community:
         """Return what cannot be computed anew from the switches and the clock."""
         kept = ("sun_level", "base_load_kw", "stored_kwh", "ev_stored_kwh", "ev_session_kwh", "registers", "metered")
         state = self.state._asdict()
-        ours = {name: state[name] for name in kept} | {"alarms": self._alarms, "token_error_utok": self._token_error_utok}
-        return ours | {f"surplus_{name}": leaf for name, leaf in surplus._asdict().items() if isinstance(leaf, np.ndarray)}
+        ours = {name: state[name] for name in kept} | {
+            "alarms": self._alarms,
+            "token_error_utok": self._token_error_utok,
+        }
+        return ours | {
+            f"surplus_{name}": leaf for name, leaf in surplus._asdict().items() if isinstance(leaf, np.ndarray)
+        }
 
     def _describe(self, meter: int) -> dict[str, Any]:
         described: dict[str, Any] = {"switches": self.switch_values[meter], "scenario": self.scenarios[meter]}
@@ -405,6 +420,7 @@ class Community:
             self.faulty[meter] = FaultyMeter(value, self.clock_s, self.plant.key[meter : meter + 1])
 
     def note(self, event_type: str, meter: int, **data: object) -> None:
+        """Add an event."""
         self._events.append(Event(event_type, self.clock_s, meter, data))
 
 
@@ -456,5 +472,3 @@ def _start_state(plant: Plant) -> State:
         registers=np.zeros((len(Register), n)),
         metered=np.zeros((len(Register), n)),
     )
-
-

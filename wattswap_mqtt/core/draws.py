@@ -9,10 +9,8 @@ import math
 import zlib
 
 import numpy as np
-from numpy.typing import NDArray
 
-Keys = NDArray[np.uint64]
-Floats = NDArray[np.float64]
+from wattswap_mqtt.core.arrays import Floats, Keys
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -39,19 +37,20 @@ def bits(keys: Keys, stream: int, counter: int) -> Keys:
 
 def uniform(keys: Keys, stream: int, counter: int) -> Floats:
     """Return a number in [0, 1) per key."""
-    return (bits(keys, stream, counter) >> _S11) * 2.0**-53
+    return (bits(keys, stream, counter) >> _S11).astype(np.float64) * 2.0**-53
 
 
 def normals(keys: Keys, stream: int, counter: int) -> Floats:
-    """Return four nearly normal numbers per key, shape (4, n): mean 0, variance 1, bounded by ±2.45.
+    """Return four nearly normal numbers per key, shape (4, n): mean 0, variance 1, bounded by ±2.44.
 
     Each is the sum of two uniform 8-bit numbers: plenty for the noise of a meter's reading, and one draw for all four.
     """
     octets = bits(keys, stream, counter).view(np.uint8).reshape(-1, 8).T
-    return (octets[:4] + octets[4:].astype(np.float64) - 255.0) * _SCALE
+    sums: Floats = octets[:4].astype(np.float64) + octets[4:]
+    return (sums - 255.0) * _SCALE
 
 
-_SCALE = 1 / np.sqrt((256**2 - 1) / 6)
+_SCALE = float(1 / np.sqrt((256**2 - 1) / 6))
 
 
 def _mix_whole(x: int) -> int:

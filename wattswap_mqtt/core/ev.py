@@ -1,13 +1,9 @@
 """The electric vehicle: what its charger asks for, and how its pack fills or is driven empty."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wattswap_mqtt.core.arrays import Bools, Codes, Floats
 from wattswap_mqtt.core.quantities import EV_MODES
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Codes = NDArray[np.int8]
 
 FAST, SCHEDULED, SOLAR = (np.int8(EV_MODES.index(mode)) for mode in ("fast", "scheduled", "solar"))
 TAPER_FROM = 0.8
@@ -34,7 +30,9 @@ def demand_kw(mode: Codes, plugged: Bools, most_kw: Floats, solar_kw: Floats, *,
     return wanted * plugged
 
 
-def stored_after_kwh(stored_kwh: Floats, capacity_kwh: Floats, plugged: Bools, charge_kw: Floats, hours: float) -> Floats:
+def stored_after_kwh(
+    stored_kwh: Floats, capacity_kwh: Floats, plugged: Bools, charge_kw: Floats, hours: float
+) -> Floats:
     """Return the energy in the pack: charged while plugged, driven down to a fifth while away."""
     floor = np.minimum(stored_kwh, capacity_kwh * DRIVEN_DOWN_TO)
     driven = np.maximum(stored_kwh - DRIVING_KW * hours, floor)

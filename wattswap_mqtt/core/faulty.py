@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
+from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.faults import field_named
 from wattswap_mqtt.core.meter import direction_codes
 from wattswap_mqtt.core.quantities import ROW
 from wattswap_mqtt.core.records import Register
-
-Floats = NDArray[np.float64]
 
 _STREAM = 48
 _POWERS = [
@@ -22,7 +21,14 @@ _POWERS = [
         "grid.grid_export_kw", "derived.net_power_kw",
     )
 ]  # fmt: skip
-_COUNTED = [Register.IMPORTED, Register.EXPORTED, Register.PV, Register.CO2_EMITTED, Register.CO2_SAVED, Register.CO2_AVOIDED]
+_COUNTED = [
+    Register.IMPORTED,
+    Register.EXPORTED,
+    Register.PV,
+    Register.CO2_EMITTED,
+    Register.CO2_SAVED,
+    Register.CO2_AVOIDED,
+]
 _SWAPPED = [Register.EXPORTED, Register.IMPORTED]
 _SIGNED = [ROW["measurements.p_active"], ROW["derived.net_power_kw"]]
 _IMPORT_EXPORT = [ROW["grid.grid_import_kw"], ROW["grid.grid_export_kw"]]
@@ -36,7 +42,13 @@ _ENERGY_REGISTERS = [ROW[f"derived.{name}"] for name in (
 class FaultyMeter:
     """The faults of one meter since `since_s`; `key` (1,) seeds its draws."""
 
-    def __init__(self, value: Mapping[str, object], since_s: float, key: NDArray[np.uint64], stuck: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        value: Mapping[str, object],
+        since_s: float,
+        key: NDArray[np.uint64],
+        stuck: Mapping[str, float] | None = None,
+    ) -> None:
         self.value = value
         self.since_s = since_s
         self.stuck: dict[str, float] = dict(stuck or {})
@@ -82,14 +94,14 @@ class FaultyMeter:
         factor = self.gain(time_s)
         if self._chance("spike_prob", 1, seq):
             factor *= 5.0 + 5.0 * float(draws.uniform(self._key, _STREAM + 2, seq)[0])
-        row[_POWERS] = np.round(row[_POWERS] * factor, 3)  # they are all told to the watt
+        row[_POWERS] *= factor
         if self.value.get("ct_reversed"):
             row[_SIGNED] = 0.0 - row[_SIGNED]
             row[_IMPORT_EXPORT] = row[_IMPORT_EXPORT[::-1]]
         row[_FLOW_DIR] = direction_codes(row[_P_ACTIVE : _P_ACTIVE + 1])[0]
         rollover = self.number("register_rollover_kwh")
         if rollover:
-            row[_ENERGY_REGISTERS] = np.round(row[_ENERGY_REGISTERS] % rollover, 6)
+            row[_ENERGY_REGISTERS] %= rollover
         for name in cast("list[str]", self.value.get("stuck", [])):
             place = ROW[field_named(name).dotted]
             row[place] = self.stuck.setdefault(name, float(row[place]))
@@ -105,5 +117,3 @@ class FaultyMeter:
     def _chance(self, name: str, stream: int, seq: int) -> bool:
         probability = self.number(name)
         return probability > 0.0 and float(draws.uniform(self._key, _STREAM + stream, seq)[0]) < probability
-
-

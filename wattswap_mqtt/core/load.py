@@ -9,13 +9,11 @@ from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
+from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.records import Appliance, Plant
 from wattswap_mqtt.core.sun import Site
-
-Floats = NDArray[np.float64]
 
 QUARTER_S = 900
 CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
@@ -73,7 +71,8 @@ def profile_kw(time_s: float, plant: Plant, site: Site) -> Floats:
     local = datetime.fromtimestamp(time_s, UTC).astimezone(ZoneInfo(site.tz))
     row = 3 * _season(local, site) + max(local.weekday() - 4, 0)
     quarter = (4 * local.hour + local.minute // 15 + plant.profile_shift_quarters) % 96
-    return plant.annual_load_kwh * _QUARTERLY[row][quarter] * (1e-6 * _seasonal_factor(local, site))
+    watts: Floats = _QUARTERLY[row][quarter]
+    return plant.annual_load_kwh * watts * (1e-6 * _seasonal_factor(local, site))
 
 
 def _northern_day(local: datetime, site: Site) -> int:
@@ -94,7 +93,9 @@ def _seasonal_factor(local: datetime, site: Site) -> float:
     return -3.92e-10 * t**4 + 3.20e-7 * t**3 - 7.02e-5 * t**2 + 2.10e-3 * t + 1.24
 
 
-def appliances_kw(plant: Plant, mean_kw: Floats, quarter: Quarter, time_s: float, dt_s: float, load_noise: float) -> Floats:
+def appliances_kw(
+    plant: Plant, mean_kw: Floats, quarter: Quarter, time_s: float, dt_s: float, load_noise: float
+) -> Floats:
     """Return the demand of each appliance as its mean over [time_s, time_s + dt_s], which lies in `quarter`: (5, n) kW.
 
     An appliance's demand is share · mean + swing · min(mean, 2 kW) · (on / duty - 1), where `on` is the part of the step
@@ -117,6 +118,6 @@ def with_manual_delta(appliances: Floats, delta_kw: Floats) -> Floats:
     """Return the demand with the manual load added to "other", or taken from all alike; never below 0: (5, n) kW."""
     total = np.maximum(np.add.reduce(appliances), 1e-9)
     kept = np.maximum(total + np.minimum(delta_kw, 0.0), 0.0) / total
-    changed = appliances * kept
+    changed: Floats = appliances * kept
     changed[Appliance.OTHER] += np.maximum(delta_kw, 0.0)
     return changed

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
+from wattswap_mqtt.core.arrays import Bools, Codes, Floats, Ints
 from wattswap_mqtt.core.pv import cell_temperature_c
 from wattswap_mqtt.core.quantities import (
     Appliances,
@@ -19,11 +19,9 @@ from wattswap_mqtt.core.quantities import (
     Pv,
     Snapshot,
 )
-from wattswap_mqtt.core.records import Appliance, Bools, Codes, Flow, Floats, Plant, Register, State, Switches
+from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches
 from wattswap_mqtt.core.setup import Setup
 from wattswap_mqtt.core.status import FLOWING_KW, View, status_codes
-
-Ints = NDArray[np.int64]
 
 IDLE_KW = 0.0005
 """Less than half a watt is nothing."""
@@ -53,15 +51,22 @@ def mains_at(time_s: float, seed: int, air_temp_c: float, seq: int) -> Mains:
 class Standing(NamedTuple):
     """How the meters stand in the market: tokens in micro-tokens (n,), open orders (n,), prices per kWh."""
 
-    earnings_utok: Floats
-    spending_utok: Floats
+    earnings_utok: Ints
+    spending_utok: Ints
     pending_orders: Ints
     market_price: float
     import_tariff: float
 
 
 def measure(
-    plant: Plant, state: State, switches: Switches, setup: Setup, registers: Floats, standing: Standing, mains: Mains, view: View
+    plant: Plant,
+    state: State,
+    switches: Switches,
+    setup: Setup,
+    registers: Floats,
+    standing: Standing,
+    mains: Mains,
+    view: View,
 ) -> Snapshot:
     """Return what meters read that count `registers` (12, n): the state's `metered`, or its true `registers`."""
     flows = state.flows
@@ -81,7 +86,7 @@ def measure(
         volts = np.where(on_grid, volts, NOMINAL_V + 0.15 * noise[0])
         hertz = np.where(on_grid, hertz, NOMINAL_HZ - 0.05 * battery_kw + 0.003 * noise[1])
         reactive *= on_grid
-    apparent = np.hypot(net, reactive)
+    apparent = np.sqrt(net * net + reactive * reactive)
     active = imported + exported
 
     room, spare = plant.battery_kwh - state.stored_kwh, np.maximum(view.spare_kwh, 0.0)
@@ -92,11 +97,15 @@ def measure(
     battery_dc_w = (discharge / efficiency - charge * efficiency) * 1000.0
 
     # NaN where nothing flows that a share or a time could be of.
-    parts = np.array([np.maximum(pv - exported, 0.0) * 100.0, np.maximum(load - imported, 0.0) * 100.0, can_give, can_take, can_give])
+    parts = np.array(
+        [np.maximum(pv - exported, 0.0) * 100.0, np.maximum(load - imported, 0.0) * 100.0, can_give, can_take, can_give]
+    )
     wholes = np.array([pv, load, load, charge, discharge])
     parts[wholes < IDLE_KW] = np.nan
     self_consumption, self_sufficiency, autonomy, to_full, to_empty = parts / np.maximum(wholes, IDLE_KW)
 
+    earned, spent = standing.earnings_utok.astype(np.float64), standing.spending_utok.astype(np.float64)
+    hvac, fridge, cooking, lighting, other = state.appliances
     status = status_codes(view)
     return Snapshot(
         measurements=Measurements(
@@ -132,7 +141,7 @@ def measure(
         loads=Loads(
             load_power_kw=load,
             unserved_power_kw=flows[Flow.UNSERVED],
-            appliance=Appliances(*state.appliances, ev_charger_kw=state.ev_demand_kw),
+            appliance=Appliances(hvac, fridge, cooking, lighting, other, state.ev_demand_kw),
             load_profile=_profile_codes(state.appliances, load),
         ),
         ev=Ev(
@@ -166,9 +175,9 @@ def measure(
             co2_emissions_kg=registers[Register.CO2_EMITTED],
             co2_savings_kg=registers[Register.CO2_SAVED],
             co2_net_kg=registers[Register.CO2_EMITTED] - registers[Register.CO2_AVOIDED],
-            token_earnings_apt=standing.earnings_utok * _UTOK,
-            token_spending_apt=standing.spending_utok * _UTOK,
-            token_balance_apt=(standing.earnings_utok - standing.spending_utok) * _UTOK,
+            token_earnings_apt=earned * _UTOK,
+            token_spending_apt=spent * _UTOK,
+            token_balance_apt=(earned - spent) * _UTOK,
             unserved_energy_kwh=registers[Register.UNSERVED],
             curtailed_energy_kwh=registers[Register.CURTAILED],
             system_status=status,
@@ -182,7 +191,9 @@ def measure(
     )
 
 
-def view_of(plant: Plant, state: State, switches: Switches, setup: Setup, faulty: Bools, misread: Bools, *, storage_failed: bool) -> View:
+def view_of(
+    plant: Plant, state: State, switches: Switches, setup: Setup, faulty: Bools, misread: Bools, *, storage_failed: bool
+) -> View:
     """Return what the rules of status and alarms look at."""
     mean, flows = state.mean_flows, state.flows
     flowing = mean > FLOWING_KW
@@ -210,6 +221,6 @@ def direction_codes(power_kw: Floats) -> Codes:
 
 def _profile_codes(appliances: Floats, load_kw: Floats) -> Codes:
     """Return spiky (1) while cooking dominates, thermostat_controlled (2) while heating or cooling does, else steady (0)."""
-    codes = 2 * (appliances[Appliance.HVAC] > 0.45 * load_kw).view(np.int8)
+    codes: Codes = 2 * (appliances[Appliance.HVAC] > 0.45 * load_kw).view(np.int8)
     codes[appliances[Appliance.COOKING] > 0.25 * load_kw] = 1
     return codes

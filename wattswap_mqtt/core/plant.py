@@ -1,12 +1,10 @@
 """Sampling the homes of a community: the seed's demo home, and others around it."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
+from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.records import Plant
-
-Floats = NDArray[np.float64]
 
 DEMO_METER = "demo_meter"
 DEMO_BASE_LOAD_KW = 2.0

@@ -1,11 +1,9 @@
 """Photovoltaics: irradiance in the plane of the modules, cell temperature, AC power."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.sun import Weather
-
-Floats = NDArray[np.float64]
 
 FULL_SUN_WPM2 = 1000.0
 SUNRISE_S = 5.0
@@ -27,7 +25,8 @@ def plane_irradiance_wpm2(panel_normal: Floats, weather: Weather) -> Floats:
     s_east, s_north, s_up = weather.sun
     incidence = np.maximum(east * s_east + north * s_north + up * s_up, 0.0)
     sky, ground = 0.5 * weather.diffuse_wpm2, 0.5 * ALBEDO * weather.global_wpm2
-    return weather.direct_normal_wpm2 * incidence + ((sky + ground) + (sky - ground) * up)
+    total: Floats = weather.direct_normal_wpm2 * incidence + ((sky + ground) + (sky - ground) * up)
+    return total
 
 
 def cell_temperature_c(irradiance_wpm2: Floats, air_temp_c: float) -> Floats:

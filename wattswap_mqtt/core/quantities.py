@@ -13,12 +13,8 @@ from typing import Annotated, Literal, NamedTuple, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from wattswap_mqtt.core.arrays import Bools, Codes, Floats, Ints
 from wattswap_mqtt.core.status import BADGES, STATUS_LINES
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Codes = NDArray[np.int8]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -487,21 +483,25 @@ def columns(snapshot: Snapshot) -> list[NDArray[np.generic]]:
 
 
 def stack(snapshot: Snapshot) -> Floats:
-    """Return a snapshot as one matrix (quantities, n), each row rounded to its decimals; words and flags as numbers."""
+    """Return a snapshot as one matrix (quantities, n); words and flags as numbers."""
     arrays = columns(snapshot)
-    matrix = np.empty((len(arrays), len(arrays[0])))
-    height = max(_BLOCK // len(arrays[0]), 1)  # in blocks that stay in the processor's cache
-    for top in range(0, len(arrays), height):
-        block, scales = matrix[top : top + height], _SCALES[top : top + height]
-        np.concatenate(arrays[top : top + height], out=block.reshape(-1), casting="unsafe")
-        block *= scales
+    return np.concatenate(arrays, dtype=np.float64, casting="unsafe").reshape(len(arrays), -1)
+
+
+def rounded(values: Floats) -> Floats:
+    """Return stacked readings with each quantity rounded to its decimals, and no negative zero."""
+    result = np.empty_like(values)
+    height = max(_BLOCK // values.shape[1], 1)  # rows at a time that stay in the processor's cache
+    for top in range(0, len(values), height):
+        block, scales = result[top : top + height], _SCALES[top : top + height]
+        np.multiply(values[top : top + height], scales, out=block)
         np.rint(block, out=block)
         block += 0.0  # -0.0 becomes 0.0
         block /= scales
-    return matrix
+    return result
 
 
 _BLOCK = 32_768
-_SCALES = np.array([[10.0 ** path.quantity.decimals] for path in QUANTITIES])
+_SCALES = np.array([[10.0**path.quantity.decimals] for path in QUANTITIES])
 ROW: dict[str, int] = {path.dotted: row for row, path in enumerate(QUANTITIES)}
 """The row of each quantity in a stacked snapshot."""

@@ -4,16 +4,13 @@
 `quantities.Snapshot`.
 """
 
+from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int8]
-Bools = NDArray[np.bool_]
-Keys = NDArray[np.uint64]
+from wattswap_mqtt.core.arrays import Bools, Codes, Floats, Ints, Keys
 
 
 class Flow(IntEnum):
@@ -72,7 +69,7 @@ class Plant(NamedTuple):
     ev_kwh: Floats
     ev_kw: Floats
     annual_load_kwh: Floats  # of the profile that a home follows in sun_mode auto
-    profile_shift_quarters: NDArray[np.int64]  # how much earlier the home lives, in quarter hours
+    profile_shift_quarters: Ints  # how much earlier the home lives, in quarter hours
     appliance_share: Floats  # (5, n): of the mean load
     appliance_swing: Floats  # (3, n): of the cycling appliances, share x depth; 0 is constant, the share on and off
 
@@ -116,15 +113,24 @@ Record = TypeVar("Record", Plant, Switches, State)
 
 def one(record: Record, meter: int) -> Record:
     """Return the record of a single meter: views, every last axis of length 1."""
-    return type(record)(*(leaf[..., meter : meter + 1] for leaf in record))
+    return _each(record, lambda leaf: leaf[..., meter : meter + 1])
+
+
+def take(record: Record, meters: Ints) -> Record:
+    """Return copies of the rows of some meters."""
+    return _each(record, lambda leaf: leaf[..., meters])
 
 
 def put(record: Record, meter: int, part: Record) -> None:
     """Write the record of a single meter back."""
-    for leaf, value in zip(record, part, strict=True):
+    for leaf, value in zip(_leaves(record), _leaves(part), strict=True):
         leaf[..., meter : meter + 1] = value
 
 
-def take(record: Record, meters: NDArray[np.int64]) -> Record:
-    """Return copies of the rows of some meters."""
-    return type(record)(*(leaf[..., meters] for leaf in record))
+def _leaves(record: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
+    return record
+
+
+def _each(record: Record, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Record:
+    leaves: Iterable[Any] = map(change, _leaves(record))
+    return type(record)(*leaves)

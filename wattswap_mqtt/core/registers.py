@@ -1,11 +1,9 @@
 """The registers: counters of energy and CO₂ that only ever go up."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.records import Flow, Register
-
-Floats = NDArray[np.float64]
 
 CO2_KG_PER_KWH = 0.45
 """Intensity of the grid's energy."""

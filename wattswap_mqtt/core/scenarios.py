@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wattswap_mqtt.core.errors import CommandError
-from wattswap_mqtt.core.switches import SWITCHES, SwitchValue, shown
+from wattswap_mqtt.core.reading import shown
+from wattswap_mqtt.core.switches import SWITCHES, SwitchValue
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,6 @@ def scenario_named(name: str) -> Scenario:
     for scenario in SCENARIOS.values():
         if wanted in (scenario.slug, str(scenario.number)):
             return scenario
-    raise CommandError("unknown_scenario", f"there is no scenario {shown(name)}; the scenarios are {', '.join(SCENARIOS)} and none")
+    raise CommandError(
+        "unknown_scenario", f"there is no scenario {shown(name)}; the scenarios are {', '.join(SCENARIOS)} and none"
+    )

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wattswap_mqtt.core.arrays import Bools, Floats
 from wattswap_mqtt.core.battery import TAPER_FLOOR, TAPER_FROM
-from wattswap_mqtt.core.records import Bools, Floats, Plant, Switches
+from wattswap_mqtt.core.records import Plant, Switches
 from wattswap_mqtt.core.switches import SUN_MODES
 
 AUTO = np.int8(SUN_MODES.index("auto"))

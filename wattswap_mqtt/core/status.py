@@ -7,11 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wattswap_mqtt.core.arrays import Bools, Codes, Floats
 from wattswap_mqtt.core.records import Flow
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Codes = NDArray[np.int8]
 
 FLOWING_KW = 0.05
 """Less than this is "nothing flows"."""
@@ -47,11 +44,14 @@ class Rule:
 
 
 def _recharging(v: View) -> Bools:
-    return (v.spare_kwh < -1e-9) & v.flowing[Flow.CHARGE]
+    charging: Bools = v.flowing[Flow.CHARGE]
+    return charging & (v.spare_kwh < -1e-9)
 
 
 def _discharging_at_night(v: View) -> Bools:
-    return v.flowing[Flow.DISCHARGE] & ~v.flowing[Flow.PV]
+    discharging: Bools = v.flowing[Flow.DISCHARGE]
+    by_day: Bools = v.flowing[Flow.PV]
+    return discharging & ~by_day
 
 
 RULES: tuple[Rule, ...] = (
@@ -95,7 +95,7 @@ class Alarm:
 ALARMS: tuple[Alarm, ...] = (
     Alarm("grid_disconnected", "warning", "The home is islanded: nothing can be imported, exported or traded.", lambda v: v.islanded),
     Alarm(
-        "unserved_load", "error", "The load cannot be met: the EV is cut off first, then heating and cooling, lights and fridge last.",
+        "unserved_load", "error", "The load cannot be met: the EV is cut off first, then heating, lights and fridge last.",
         lambda v: v.unserved_kw > 1e-6,
     ),
     Alarm("grid_limit", "warning", "The grid connection is at its limit.", lambda v: v.at_grid_limit),
@@ -114,8 +114,12 @@ ALARMS: tuple[Alarm, ...] = (
 
 def alarm_bits(view: View) -> NDArray[np.int64]:
     """Return the raised alarms of each meter, bit k for `ALARMS[k]`."""
-    raised = np.array([alarm.applies(view) for alarm in ALARMS])
-    return np.packbits(raised, axis=0, bitorder="little")[0].astype(np.int64)
+    bits = np.zeros(view.islanded.shape, np.int64)
+    for index, alarm in enumerate(ALARMS):
+        raised = alarm.applies(view)
+        if raised.any():
+            bits[raised] |= 1 << index
+    return bits
 
 
 def alarms_of(bits: int) -> list[Alarm]:
