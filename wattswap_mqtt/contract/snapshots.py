@@ -60,8 +60,11 @@ class SnapshotEncoder:
         self._tz = tz
         self._zone = ZoneInfo(tz)
         self._hardware = {
-            "manufacturer": "WattSwap", "model": "Virtual prosumer meter", "firmware_version": firmware_version, "meter_location": "grid connection",
-        }  # fmt: skip
+            "manufacturer": "WattSwap",
+            "model": "Virtual prosumer meter",
+            "firmware_version": firmware_version,
+            "meter_location": "grid connection",
+        }
 
     def encode(
         self,

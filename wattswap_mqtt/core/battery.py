@@ -13,7 +13,7 @@ TAPER_FLOOR = 0.05
 def max_charge_kw(
     room_kwh: Floats, taper_per_h: Floats, taper_floor_kw: Floats, rating_kw: Floats, efficiency: Floats, hours: float
 ) -> Floats:
-    """Return the charge power (AC) allowed with `room_kwh` left in the cells: tapered, and never past full in `hours`."""
+    """Return the charge power (AC) allowed with `room_kwh` left in the cells: tapered, never past full in `hours`."""
     tapered = np.minimum(np.maximum(room_kwh * taper_per_h, taper_floor_kw), rating_kw)
     return np.minimum(tapered, room_kwh / (efficiency * hours))
 

@@ -1,7 +1,7 @@
-"""A community: N homes that share weather, clock and market.  Pure: what happens depends on the seed and the commands only.
+"""A community: N homes that share weather, clock and market.  Pure: all depends on the seed and the commands only.
 
-Commands act at once (`set_switches`, `set_scenario`, `place`, `cancel`), `advance` moves the clock, `read` says what the
-meters report, `take_events` what happened.  `dump` and `restore` carry it over a restart.
+Commands act at once (`set_switches`, `set_scenario`, `place`, `cancel`), `advance` moves the clock, `read` says what
+the meters report, `take_events` what happened.  `dump` and `restore` carry it over a restart.
 """
 
 import math

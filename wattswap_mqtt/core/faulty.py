@@ -1,4 +1,4 @@
-"""One meter with faults: what it counts, and what it reads, instead of the truth.  The catalogue stands in `faults.py`."""
+"""One meter with faults: what it counts and reads instead of the truth.  The catalogue stands in `faults.py`."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -17,8 +17,8 @@ _STREAM = 48
 _POWERS = [
     ROW[name]
     for name in (
-        "measurements.p_active", "measurements.q_reactive", "measurements.apparent_power", "pv.pv_power_kw", "grid.grid_import_kw",
-        "grid.grid_export_kw", "derived.net_power_kw",
+        "measurements.p_active", "measurements.q_reactive", "measurements.apparent_power", "pv.pv_power_kw",
+        "grid.grid_import_kw", "grid.grid_export_kw", "derived.net_power_kw",
     )
 ]  # fmt: skip
 _COUNTED = [
@@ -70,7 +70,7 @@ class FaultyMeter:
         return bool(self.number("bias_pct") or noise or self.number("drift_pct_per_hour") or self.number("spike_prob"))
 
     def gain(self, time_s: float) -> float:
-        """Return by what factor the powers at the meter are wrong: (1 + bias) · (1 + drift · hours) · (1 + noise · N)."""
+        """Return by what the powers at the meter are multiplied: (1 + bias) · (1 + drift · hours) · (1 + noise · N)."""
         factor = 1.0 + self.number("bias_pct") / 100.0
         factor *= 1.0 + self.number("drift_pct_per_hour") / 100.0 * (time_s - self.since_s) / 3600.0
         noise = self.number("noise_pct") or self.number("sigma_pct")

@@ -1,7 +1,7 @@
 """The household's demand: a mean that follows the day, the week and the year, and appliances that cycle around it.
 
-Everything random is drawn once per quarter hour, and the swings of the cycling appliances average to zero over each quarter
-hour, whatever the step: the mean of a rectangular wave over a step is taken exactly, not sampled.
+Everything random is drawn once per quarter hour, and the swings of the cycling appliances average to zero over each
+quarter hour, whatever the step: the mean of a rectangular wave over a step is taken exactly, not sampled.
 """
 
 from datetime import UTC, datetime
@@ -98,9 +98,9 @@ def appliances_kw(
 ) -> Floats:
     """Return the demand of each appliance as its mean over [time_s, time_s + dt_s], which lies in `quarter`: (5, n) kW.
 
-    An appliance's demand is share · mean + swing · min(mean, 2 kW) · (on / duty - 1), where `on` is the part of the step
-    for which it is on.  From place f in its cycle of length 1 it is on for min(f + l, d) - min(f, d) + max(f + l - 1, 0)
-    of the next l, as long as l is shorter than its duty d.
+    An appliance's demand is share · mean + swing · min(mean, 2 kW) · (on / duty - 1), where `on` is the part of the
+    step for which it is on.  From place f in its cycle of length 1 it is on for
+    min(f + l, d) - min(f, d) + max(f + l - 1, 0) of the next l, as long as l is shorter than its duty d.
     """
     demand = plant.appliance_share * mean_kw
     if load_noise > 0.0:

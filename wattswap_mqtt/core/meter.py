@@ -42,7 +42,7 @@ class Mains(NamedTuple):
 
 
 def mains_at(time_s: float, seed: int, air_temp_c: float, seq: int) -> Mains:
-    """Return the mains at unix time `time_s`: voltage wanders within 2 V in minutes, frequency within 40 mHz in seconds."""
+    """Return the mains at unix time `time_s`: voltage wanders by ±2 V in minutes, frequency by ±40 mHz in seconds."""
     voltage = NOMINAL_V + 4.0 * (draws.smooth(seed, _VOLTAGE_STREAM, time_s / 90) - 0.5)
     frequency = NOMINAL_HZ + 0.08 * (draws.smooth(seed, _FREQUENCY_STREAM, time_s / 20) - 0.5)
     return Mains(voltage, frequency, air_temp_c, seq)
@@ -215,12 +215,12 @@ def view_of(
 
 
 def direction_codes(power_kw: Floats) -> Codes:
-    """Return 0 for negative (import, charging), 1 for less than half a watt (idle), 2 for positive (export, discharging)."""
+    """Return 0 for negative (import, charging), 1 for under half a watt (idle), 2 for positive (export, discharging)."""
     return (np.sign(np.rint(power_kw * 1000.0)) + 1.0).astype(np.int8)
 
 
 def _profile_codes(appliances: Floats, load_kw: Floats) -> Codes:
-    """Return spiky (1) while cooking dominates, thermostat_controlled (2) while heating or cooling does, else steady (0)."""
+    """Return 1 (spiky) while cooking dominates, 2 (thermostat_controlled) while heating or cooling does, else 0."""
     codes: Codes = 2 * (appliances[Appliance.HVAC] > 0.45 * load_kw).view(np.int8)
     codes[appliances[Appliance.COOKING] > 0.25 * load_kw] = 1
     return codes

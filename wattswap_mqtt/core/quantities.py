@@ -2,7 +2,8 @@
 
 A `Snapshot` is a record of sections, a section a record of quantities, a quantity an array of shape (n,) with one value
 per meter.  The annotation of each field carries everything that the wire, the schemas, Home Assistant, the history, the
-dashboard and the docs need; `QUANTITIES` is the walk over them.  A field without a formula in `meter.py` is a type error.
+dashboard and the docs need; `QUANTITIES` is the walk over them.  A field without a formula in `meter.py` is a type
+error.
 
 Signs: net and active power + export, - import; battery + discharge, - charge.  NaN is "not defined" (null on the wire).
 """
@@ -46,36 +47,75 @@ def power(
 ) -> Quantity:
     """Declare a power, to the watt."""
     return Quantity(
-        title, meaning, unit=unit, decimals=3, device_class=device_class, state_class="measurement", deadband=0.02,
-        every_s=10, diagnostic=diagnostic,
-    )  # fmt: skip
+        title,
+        meaning,
+        unit=unit,
+        decimals=3,
+        device_class=device_class,
+        state_class="measurement",
+        deadband=0.02,
+        every_s=10,
+        diagnostic=diagnostic,
+    )
 
 
 def register(title: str, meaning: str, *, unit: str = "kWh", device_class: str | None = "energy") -> Quantity:
     """Declare a counter that never goes down, to the milliwatt-hour."""
     return Quantity(
-        title, meaning, unit=unit, decimals=6, device_class=device_class, state_class="total_increasing", deadband=0.001,
-        every_s=30, minimum=0,
-    )  # fmt: skip
+        title,
+        meaning,
+        unit=unit,
+        decimals=6,
+        device_class=device_class,
+        state_class="total_increasing",
+        deadband=0.001,
+        every_s=30,
+        minimum=0,
+    )
 
 
 def tokens(title: str, meaning: str, *, increasing: bool) -> Quantity:
     """Declare an amount of tokens (apt), to the micro-token."""
     return Quantity(
-        title, meaning, unit="apt", decimals=6, state_class="total_increasing" if increasing else "total", deadband=0.001,
+        title,
+        meaning,
+        unit="apt",
+        decimals=6,
+        state_class="total_increasing" if increasing else "total",
+        deadband=0.001,
         every_s=30,
-    )  # fmt: skip
+    )
 
 
 def gauge(
-    title: str, meaning: str, unit: str | None, decimals: int, *, deadband: float, every_s: float = 30, device_class: str | None = None,
-    diagnostic: bool = False, nullable: bool = False, minimum: float | None = None, maximum: float | None = None,
-) -> Quantity:  # fmt: skip
+    title: str,
+    meaning: str,
+    unit: str | None,
+    decimals: int,
+    *,
+    deadband: float,
+    every_s: float = 30,
+    device_class: str | None = None,
+    diagnostic: bool = False,
+    nullable: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Quantity:
     """Declare a measured value that is neither power nor counter."""
     return Quantity(
-        title, meaning, unit=unit, decimals=decimals, device_class=device_class, state_class="measurement", deadband=deadband,
-        every_s=every_s, diagnostic=diagnostic, nullable=nullable, minimum=minimum, maximum=maximum,
-    )  # fmt: skip
+        title,
+        meaning,
+        unit=unit,
+        decimals=decimals,
+        device_class=device_class,
+        state_class="measurement",
+        deadband=deadband,
+        every_s=every_s,
+        diagnostic=diagnostic,
+        nullable=nullable,
+        minimum=minimum,
+        maximum=maximum,
+    )
 
 
 def choice(title: str, meaning: str, options: tuple[str, ...]) -> Quantity:
@@ -135,7 +175,7 @@ class Measurements(NamedTuple):
             diagnostic=True,
             minimum=0,
             maximum=1,
-        ),  # fmt: skip
+        ),
     ]
     flow_dir: Annotated[Codes, choice("Flow direction", "direction of the active power", FLOW_DIRS)]
     thd_voltage_pct: Annotated[
@@ -279,7 +319,7 @@ class Ev(NamedTuple):
             deadband=0.001,
             every_s=30,
             minimum=0,
-        ),  # fmt: skip
+        ),
     ]
 
 

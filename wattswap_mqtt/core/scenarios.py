@@ -53,7 +53,8 @@ SCENARIOS: Mapping[str, Scenario] = {
             "Self-generation covering most load", _DAY,
         ),
         Scenario(
-            3, "battery-management", "Battery Management (Daytime Charging)", 30, 3.5, Expected(4.0, -1.0, 0, 0.5, 0, -0.5),
+            3, "battery-management", "Battery Management (Daytime Charging)", 30, 3.5,
+            Expected(4.0, -1.0, 0, 0.5, 0, -0.5),
             "Energy storage building reserves", {**_DAY, "battery_reserve_pct": 50.0},
         ),
         Scenario(

@@ -93,9 +93,13 @@ class Alarm:
 
 
 ALARMS: tuple[Alarm, ...] = (
-    Alarm("grid_disconnected", "warning", "The home is islanded: nothing can be imported, exported or traded.", lambda v: v.islanded),
     Alarm(
-        "unserved_load", "error", "The load cannot be met: the EV is cut off first, then heating, lights and fridge last.",
+        "grid_disconnected", "warning", "The home is islanded: nothing can be imported, exported or traded.",
+        lambda v: v.islanded,
+    ),
+    Alarm(
+        "unserved_load", "error",
+        "The load cannot be met: the EV is cut off first, then heating and cooling, lights and fridge last.",
         lambda v: v.unserved_kw > 1e-6,
     ),
     Alarm("grid_limit", "warning", "The grid connection is at its limit.", lambda v: v.at_grid_limit),

@@ -5,7 +5,7 @@ household and the EV ask for, `pv` what is left after curtailment.
 
 The rules of dispatch (R1 to R5), strongest first:
 R1 below the reserve and on grid the battery charges with at least 1 kW, sun first, then grid, and takes any surplus.
-R2 it supplies a deficit of the house (the EV left out) down to the reserve; on grid up to the self-consumption setpoint.
+R2 it supplies a deficit of the house (the EV left out) down to the reserve; on grid up to its setpoint.
 R3 a surplus is stored, then exported; with the market open it is sold first, and what cannot be sold is stored.
 R4 on grid the battery never feeds the EV; islanded it may, after the house.
 R5 a sell order is export on top of a supplied house; a buy order charges the battery, then serves the house.

@@ -39,7 +39,9 @@ def sun_vector(time_s: float, site: Site) -> tuple[float, float, float]:
     """
     days = time_s / 86400 - 10957.5  # since 2000-01-01 12:00 UTC
     anomaly = math.radians((357.528 + 0.9856003 * days) % 360)
-    longitude = math.radians((280.460 + 0.9856474 * days + 1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly)) % 360)
+    longitude = math.radians(
+        (280.460 + 0.9856474 * days + 1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly)) % 360
+    )
     obliquity = math.radians(23.439 - 4e-7 * days)
     right_ascension = math.atan2(math.cos(obliquity) * math.sin(longitude), math.cos(longitude))
     sin_declination = math.sin(obliquity) * math.sin(longitude)
@@ -56,7 +58,7 @@ def sun_vector(time_s: float, site: Site) -> tuple[float, float, float]:
 def weather_at(time_s: float, site: Site, seed: int) -> Weather:
     """Return the weather at unix time `time_s`: clear sky, drifting clouds, a temperate year of air temperatures.
 
-    Source: clear-sky global irradiance after Haurwitz (1945); the diffuse share follows the shape of Erbs et al. (1982),
+    Source: clear-sky global irradiance after Haurwitz (1945); the diffuse share has the shape of Erbs et al. (1982),
     doi:10.1016/0038-092X(82)90302-4.
     """
     local = datetime.fromtimestamp(time_s, UTC).astimezone(ZoneInfo(site.tz))
