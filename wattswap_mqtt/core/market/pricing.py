@@ -1,0 +1,88 @@
+"""Prices, and the whole numbers of the market.
+
+Energy is counted in milliwatt-hours (mWh, a millionth of a kWh), money in micro-tokens (utok, a millionth of a token),
+prices in utok per kWh.  So energy x price is in millionths of a utok, and exactly one rounding leads to money.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeVar
+
+from wattswap_mqtt.core.arrays import Ints
+
+MILLION = 1_000_000
+"""mWh per kWh, utok per token."""
+
+QUARTER_S = 900.0
+"""The slot of the electricity market: tariffs change, and accounts are kept, by the quarter hour."""
+
+Side = Literal["sell", "buy"]
+Whole = TypeVar("Whole", int, Ints)
+
+
+def to_millionths(amount: float) -> int:
+    """Return kWh as mWh, tokens as utok."""
+    return round(amount * MILLION)
+
+
+def from_millionths(amount: int) -> float:
+    """Return mWh as kWh, utok as tokens: the float nearest to it, which reads back as the same integer."""
+    return amount / MILLION
+
+
+def quarter_start(time_s: float) -> float:
+    """Return when the quarter hour that `time_s` is in began."""
+    return time_s // QUARTER_S * QUARTER_S
+
+
+def worth(price_utok_per_kwh: Whole, energy_mwh: Whole) -> Whole:
+    """Return the money for some energy in utok, rounded half to even; a negative price gives a negative amount.
+
+    Whole kWh are multiplied apart from their fraction, so that a million kWh at a thousand tokens stay within 64 bits.
+    """
+    whole_kwh, part_mwh = divmod(energy_mwh, MILLION)
+    carried, part = divmod(price_utok_per_kwh * part_mwh, MILLION)
+    amount = price_utok_per_kwh * whole_kwh + carried
+    return amount + (2 * part + (amount & 1) > MILLION)
+
+
+class Quotes(NamedTuple):
+    """The utility's two standing offers: it buys at `bid_utok` and sells at `ask_utok` per kWh, without end."""
+
+    bid_utok: int
+    ask_utok: int
+
+    def price(self, side: Side) -> int:
+        """Return what the utility offers to who is on this side."""
+        return self.bid_utok if side == "sell" else self.ask_utok
+
+
+class Step(NamedTuple):
+    """From `start_s` on these quotes hold."""
+
+    start_s: float
+    quotes: Quotes
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """The utility's prices: flat, or a series of `steps` (sorted by time), before whose first the flat ones hold.
+
+    The cheap hours (local time, they may run past midnight) are those a scheduled EV waits for.
+    """
+
+    import_utok_per_kwh: int = 300_000
+    feed_in_utok_per_kwh: int = 80_000
+    cheap_start_hour: float = 23
+    cheap_end_hour: float = 6
+    steps: tuple[Step, ...] = ()
+
+    def quote(self, now_s: float) -> Quotes:
+        """Return the quotes that hold at a moment."""
+        past = bisect_right(self.steps, now_s, key=lambda step: step.start_s) if self.steps else 0
+        return self.steps[past - 1].quotes if past else Quotes(self.feed_in_utok_per_kwh, self.import_utok_per_kwh)
+
+    def is_cheap(self, local_hour: float) -> bool:
+        """Tell whether an hour of the local day (0 <= hour < 24) is a cheap one."""
+        hours = (self.cheap_end_hour - self.cheap_start_hour) % 24
+        return (local_hour - self.cheap_start_hour) % 24 < hours

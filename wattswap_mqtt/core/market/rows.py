@@ -1,0 +1,148 @@
+"""What is stored of the market: flat rows with a stable key, to be written over an earlier row of the same key.
+
+Rows of orders hold the wire form and, besides, the exact times and deliveries.  Ledger entries come in three kinds:
+
+    kind     entry_id                  one per
+    order    {order_id}/{number}       match; written anew as often as its order
+    surplus  {meter_id}@{start_s}      meter and quarter hour of automatic sale
+    account  {meter_id}                meter: how many orders it placed, what they earned and spent, what is under way
+
+An order is written when something happened to it, and once a quarter hour while it is delivered; what is delivered in
+between changes only its meter's account.  The first two kinds are the journal (they have a `time_s`); to go on after a
+restart, only the accounts are needed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from wattswap_mqtt.core.market.delivery import Delivery, Mark
+from wattswap_mqtt.core.market.orders import Order, OrderTerms
+from wattswap_mqtt.core.market.pricing import to_millionths
+from wattswap_mqtt.core.market.surplus import Closed
+
+Row = dict[str, Any]
+
+UTILITY = "utility"
+"""The name of the utility as a counterparty."""
+
+
+class Changes(NamedTuple):
+    """Rows to write durably, in this order."""
+
+    orders: list[Row]
+    entries: list[Row]
+
+
+def order_row(order: Order) -> Row:
+    """Return an order as it is stored."""
+    return order.to_dict() | {
+        "created_s": order.created_s,
+        "ended_s": order.ended_s,
+        "deliveries": [
+            {
+                "trade_id": delivery.trade_id,
+                "quantity_mwh": delivery.quantity_mwh,
+                "price_utok_per_kwh": delivery.price_utok_per_kwh,
+                "counterparty": delivery.counterparty,
+                "start_s": delivery.start_s,
+                "end_s": delivery.end_s,
+                "delivered_kwh": delivery.delivered_kwh,
+                "marks": [list(mark) for mark in delivery.marks],
+            }
+            for delivery in order.deliveries
+        ],
+    }
+
+
+def wire_form(row: Mapping[str, Any]) -> Row:
+    """Return a stored order as `Order.to_dict` put it."""
+    return {name: value for name, value in row.items() if name not in {"created_s", "ended_s", "deliveries"}}
+
+
+def read_order(row: Mapping[str, Any], meter: int) -> Order:
+    """Return the order that a row holds, for the meter in row `meter` of the community."""
+    price = row["price"]
+    terms = OrderTerms(
+        side=row["side"],
+        type=row["type"],
+        quantity_mwh=to_millionths(row["quantity_kwh"]),
+        duration_s=row["duration_sec"],
+        price_utok_per_kwh=None if price is None else to_millionths(price),
+        min_fill_mwh=to_millionths(row["min_fill_kwh"]),
+        ttl_s=row["ttl_sec"],
+        time_in_force=row["time_in_force"],
+        client_order_id=row["client_order_id"],
+    )
+    order = Order(
+        order_id=row["order_id"],
+        meter_id=row["meter_id"],
+        meter=meter,
+        number=int(row["order_id"].rpartition(".")[2]),
+        terms=terms,
+        created_s=row["created_s"],
+        reserved_mwh=to_millionths(row["reserved_kwh"]),
+        status=row["status"],
+        reason=row["reason"],
+        message=row["message"],
+        ended_s=row["ended_s"],
+    )
+    for delivery in row["deliveries"]:
+        exact = delivery | {"marks": [Mark(*mark) for mark in delivery["marks"]]}
+        order.deliveries.append(
+            Delivery(order_id=order.order_id, meter=meter, number=order.number, side=terms.side, **exact)
+        )
+    return order
+
+
+def order_entries(order: Order) -> list[Row]:
+    """Return what the ledger holds of an order; energy and amount are + for sold and earned, - for bought and spent."""
+    sign = 1 if order.terms.side == "sell" else -1
+    return [
+        {
+            "entry_id": delivery.trade_id,
+            "kind": "order",
+            "meter_id": order.meter_id,
+            "order_id": order.order_id,
+            "counterparty": delivery.counterparty,
+            "time_s": delivery.start_s,
+            "energy_mwh": sign * delivery.filled_mwh,
+            "price_utok_per_kwh": delivery.price_utok_per_kwh,
+            "amount_utok": delivery.amount_utok,
+        }
+        for delivery in order.deliveries
+        if delivery.filled_mwh
+    ]
+
+
+def surplus_entries(closed: Closed, meter_ids: Sequence[str]) -> list[Row]:
+    """Return what the ledger holds of a slot of the automatic sale."""
+    columns = (closed.meters.tolist(), closed.energy_mwh.tolist(), closed.amount_utok.tolist())
+    return [
+        {
+            "entry_id": f"{meter_ids[meter]}@{closed.start_s:.0f}",
+            "kind": "surplus",
+            "meter_id": meter_ids[meter],
+            "order_id": None,
+            "counterparty": UTILITY,
+            "time_s": closed.start_s,
+            "energy_mwh": energy_mwh,
+            "price_utok_per_kwh": closed.price_utok,
+            "amount_utok": amount_utok,
+        }
+        for meter, energy_mwh, amount_utok in zip(*columns, strict=True)
+    ]
+
+
+def account_entry(
+    meter_id: str, *, orders_placed: int, earned_utok: int, spent_utok: int, under_way: Mapping[str, float]
+) -> Row:
+    """Return the running totals of one meter's orders; `under_way` is the energy delivered, in kWh, by trade."""
+    return {
+        "entry_id": meter_id,
+        "kind": "account",
+        "meter_id": meter_id,
+        "orders_placed": orders_placed,
+        "earned_utok": earned_utok,
+        "spent_utok": spent_utok,
+        "under_way": dict(under_way),
+    }
