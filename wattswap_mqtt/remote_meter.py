@@ -14,7 +14,7 @@ from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.errors import BrokerError, WattSwapError
 from wattswap_mqtt.mqtt import Connection, Message
 
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 Json = Mapping[str, Any]
 

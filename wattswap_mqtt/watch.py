@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -45,7 +46,7 @@ def watch(settings: Settings, only: Collection[str] | None) -> None:
         on_connect=lambda: None,
     )
     try:
-        with Live(auto_refresh=False) as live:
+        with suppress(KeyboardInterrupt), Live(auto_refresh=False) as live:
             while True:
                 until_s = time.monotonic() + REFRESH_S
                 while (rest_s := until_s - time.monotonic()) > 0:

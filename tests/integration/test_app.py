@@ -1,0 +1,331 @@
+"""The real commands as processes: ready, serving, ending in order, and one clear line when they cannot."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import PATIENCE_S, wait_until
+from wattswap_mqtt import app
+from wattswap_mqtt.config import BrokerAddress, Settings
+from wattswap_mqtt.core.errors import WattSwapError
+
+ROOT = Path(__file__).parents[2]
+STATE = "wattswap/meter/demo_meter/state"
+
+
+class Process:
+    """A command that runs, with what it has said so far."""
+
+    def __init__(self, command, **environ):
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("WATTSWAP_")} | environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said = {"out": "", "err": ""}
+        self._readers = [
+            threading.Thread(target=self._read, args=(name, stream))
+            for name, stream in (("out", self._process.stdout), ("err", self._process.stderr))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, name, stream):
+        with stream:
+            for line in stream:
+                self.said[name] += line
+
+    def wait_to_say(self, pattern, stream="out"):
+        """Wait until it has said something, and return the match."""
+        wait_until(lambda: re.search(pattern, self.said[stream]) or self.ended, f"{pattern} is said")
+        found = re.search(pattern, self.said[stream])
+        assert found, f"it said instead:\n{self.said['out']}\n{self.said['err']}"
+        return found
+
+    @property
+    def ended(self):
+        return self._process.poll() is not None
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def exit_code(self):
+        code = self._process.wait(PATIENCE_S)
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
+        return code
+
+    def end(self, number=signal.SIGTERM):
+        """End it as a service manager does, and return the exit code."""
+        self.send(number)
+        return self.exit_code()
+
+    def kill(self):
+        self._process.kill()
+        self.exit_code()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a command of wattswap with a data directory of this test."""
+    processes = []
+
+    def start(*arguments, command=(sys.executable, "-m", "wattswap_mqtt"), **environ):
+        environ = {"WATTSWAP_DATA_DIR": str(tmp_path / "data"), "PYTHONWARNINGS": "error::ResourceWarning"} | environ
+        processes.append(Process([*command, *arguments], **environ))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+
+
+@contextmanager
+def occupied():
+    """Give a port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+def ready(process):
+    """Wait until it says that it is ready; return the HTTP base and the address of the broker."""
+    web = process.wait_to_say(r"dashboard +(http://\S+)/\n")[1]
+    port = int(process.wait_to_say(r"mosquitto_pub -h 127.0.0.1 -p (\d+) ")[1])
+    return web, BrokerAddress("127.0.0.1", port)
+
+
+def get(url):
+    return httpx.get(url, timeout=PATIENCE_S).raise_for_status().json()
+
+
+def assert_one_line(process, code, said):
+    assert process.exit_code() == code
+    assert re.search(said, process.said["err"]), process.said["err"]
+    lines = process.said["err"].splitlines()
+    assert len([line for line in lines if not re.match(r"\d\d:\d\d:\d\d INFO", line)]) == 1, process.said["err"]
+    assert process.said["out"] == ""
+
+
+def test_up_serves_everything_and_ends_in_order(start, make_probe):
+    process = start("up", "--mqtt-port", "0", "--http-port", "0", "--meters", "3")
+    web, address = ready(process)
+    probe = make_probe(address)
+    probe.subscribe("wattswap/#")
+    state = probe.wait_for_json(STATE)
+    assert state["meter_id"] == "demo_meter"
+    assert get(f"{web}/api/v1/meter/demo_meter/snapshot")["meter_id"] == "demo_meter"
+    assert get(f"{web}/api/v1/health")["tick_rate"] >= 0
+    probe.publish("wattswap/meter/demo_meter/switch/daytime/set", "ON")
+    assert probe.wait_for_json("wattswap/meter/demo_meter/ack")["status"] == "ok"
+    assert process.end() == 0
+    probe.wait_for("wattswap/community/main/availability", lambda message: message.payload == b"offline")
+    assert "Traceback" not in process.said["err"]
+    assert "ERROR" not in process.said["err"]
+
+
+def test_what_was_acknowledged_is_there_after_the_next_start(start, make_probe):
+    process = start("up", "--mqtt-port", "0", "--http-port", "0")
+    probe = make_probe(ready(process)[1])
+    probe.subscribe("wattswap/meter/demo_meter/+")
+    probe.publish("wattswap/meter/demo_meter/switch/battery_reserve_pct/set", "42")
+    assert probe.wait_for_json("wattswap/meter/demo_meter/ack")["result"] == 42
+    assert process.end(signal.SIGINT) == 0
+    web, _ = ready(start("up", "--mqtt-port", "0", "--http-port", "0"))
+    assert get(f"{web}/api/v1/control/switches")["battery_reserve_pct"] == 42
+
+
+def test_asked_to_end_twice_it_ends_at_once(start):
+    process = start("up", "--mqtt-port", "0", "--http-port", "0")
+    web, _ = ready(process)
+    with socket.create_connection(("127.0.0.1", int(web.rpartition(":")[2]))) as listener:
+        listener.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")  # an open stream delays an orderly end
+        assert listener.recv(100).startswith(b"HTTP/1.1 200")
+        process.send(signal.SIGINT)
+        process.send(signal.SIGINT)
+        assert process.exit_code() in {0, 130}
+
+
+def test_an_open_stream_does_not_keep_it_from_ending(start):
+    process = start("up", "--mqtt-port", "0", "--http-port", "0")
+    web, _ = ready(process)
+    with httpx.stream("GET", f"{web}/api/v1/stream", timeout=PATIENCE_S) as stream:
+        assert next(stream.iter_lines())
+        assert process.end() == 0
+    assert "ERROR" not in process.said["err"]
+
+
+def test_a_busy_http_port_is_told_before_anything_has_begun(start, tmp_path):
+    with occupied() as port:
+        assert_one_line(
+            start("up", "--mqtt-port", "0", "--http-port", f"{port}"), 1, f"^wattswap: port {port} .* --http-port"
+        )
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_busy_mqtt_port_is_told(start):
+    with occupied() as port:
+        process = start("up", "--mqtt-port", f"{port}", "--http-port", "0")
+        assert_one_line(process, 1, f"^wattswap: .*port {port} is in use.*--mqtt-port")
+
+
+def test_wrong_settings_are_told(start):
+    assert_one_line(start("up", "--meters", "0"), 2, "^wattswap: --meters takes a whole number")
+    assert_one_line(start("up", WATTSWAP_TZ="Mars"), 2, "^wattswap: WATTSWAP_TZ takes")
+
+
+def test_a_data_directory_that_cannot_be_used_is_told(start, tmp_path):
+    (tmp_path / "data").write_text("a file in the way")
+    process = start("up", "--mqtt-port", "0", "--http-port", "0")
+    assert_one_line(process, 1, f"^wattswap: {tmp_path}/data.* cannot be used: File exists")
+
+
+def test_a_data_directory_in_use_is_told(start):
+    ready(start("up", "--mqtt-port", "0", "--http-port", "0"))
+    second = start("up", "--mqtt-port", "0", "--http-port", "0")
+    assert_one_line(second, 1, "^wattswap: .*another process uses it.*--data-dir")
+
+
+def test_a_corrupt_data_file_is_set_aside_and_told(start, tmp_path):
+    ready_once = start("up", "--mqtt-port", "0", "--http-port", "0")
+    ready(ready_once)
+    assert ready_once.end() == 0
+    [file] = (tmp_path / "data").glob("community-*.sqlite")
+    file.write_bytes(b"garbage" * 1000)
+    ready(again := start("up", "--mqtt-port", "0", "--http-port", "0"))
+    [aside] = (tmp_path / "data").glob("community-*.corrupt-*")
+    assert aside.read_bytes() == b"garbage" * 1000
+    again.wait_to_say(re.escape(aside.name), "err")
+    assert again.end() == 0
+
+
+def test_a_data_file_of_a_newer_version_is_refused(start, tmp_path):
+    (tmp_path / "data").mkdir()
+    db = sqlite3.connect(tmp_path / "data" / "community-main.sqlite")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert_one_line(start("up", "--mqtt-port", "0", "--http-port", "0"), 1, "^wattswap: .*newer")
+
+
+def test_the_roles_run_apart_and_wait_for_a_broker_that_is_away(start, free_port, make_probe):
+    port = free_port()
+    simulator = start("simulator", "--broker", f"mqtt://127.0.0.1:{port}")
+    bridge = start("bridge", "--broker", f"mqtt://127.0.0.1:{port}", "--http-port", "0")
+    for process in (simulator, bridge):
+        process.wait_to_say(f"waiting for the broker at 127.0.0.1:{port}", "err")
+    web = bridge.wait_to_say(r"dashboard +(http://\S+)/\n")[1]
+    broker = start("broker", "--mqtt-port", f"{port}")
+    broker.wait_to_say(f"broker +mqtt://127.0.0.1:{port}\n")
+    probe = make_probe(BrokerAddress("127.0.0.1", port))
+    probe.subscribe(STATE)
+    probe.wait_for_json(STATE)
+
+    snapshot = f"{web}/api/v1/meter/demo_meter/snapshot"
+    wait_until(lambda: httpx.get(snapshot).status_code == 200, "the bridge has heard of the meter")
+    for process in (simulator, bridge, broker):
+        assert process.end() == 0
+        assert "Traceback" not in process.said["err"]
+
+
+@pytest.mark.parametrize("module", ["main:app", "wattswap_mqtt.asgi:app"])
+def test_an_asgi_server_serves_everything(start, free_port, make_probe, module):
+    http_port, mqtt_port = free_port(), free_port()
+    uvicorn = (sys.executable, "-m", "uvicorn", module, "--port", str(http_port))
+    process = start(command=uvicorn, WATTSWAP_MQTT_PORT=str(mqtt_port))
+    process.wait_to_say(f"Uvicorn running on http://127.0.0.1:{http_port}", "err")
+    assert get(f"http://127.0.0.1:{http_port}/api/v1/meter/demo_meter/snapshot")["meter_id"] == "demo_meter"
+    probe = make_probe(BrokerAddress("127.0.0.1", mqtt_port))
+    probe.subscribe(STATE)
+    probe.wait_for(STATE)
+    second = start(command=(*uvicorn[:-1], str(free_port())), WATTSWAP_MQTT_PORT=str(mqtt_port))
+    assert second.exit_code() != 0
+    assert f"port {mqtt_port} is in use" in second.said["err"]
+    assert "Traceback" not in second.said["err"]
+    process.end(signal.SIGINT)
+    assert "Traceback" not in process.said["err"]
+
+
+def test_an_asgi_server_is_told_of_wrong_settings(start):
+    process = start(command=(sys.executable, "-m", "uvicorn", "main:app"), WATTSWAP_METERS="0")
+    assert process.exit_code() == 2
+    assert process.said["err"] == "wattswap: WATTSWAP_METERS takes a whole number from 1 to 100000, not '0'\n"
+
+
+def test_all_scenarios_are_as_documented(start):
+    process = start("scenario", "run", "all")
+    assert process.exit_code() == 0, process.said
+    assert "differs" not in process.said["out"]
+    assert process.said["out"].count(" ok") >= 12 * 7
+
+
+def test_scenarios_are_checked_on_a_running_system_with_noise(start, make_probe):
+    running = start("up", "--mqtt-port", "0", "--http-port", "0", "--publish-interval", "0.2")
+    _, address = ready(running)
+    check = start("scenario", "run", "battery-management", "--broker", str(address))
+    assert check.exit_code() == 0, check.said
+    assert "mean of a quarter hour" in check.said["out"]
+    probe = make_probe(address)
+    probe.subscribe("wattswap/meter/demo_meter/+")
+    probe.wait_for("wattswap/meter/demo_meter/scenario", lambda message: message.payload == b"battery-management")
+    assert probe.wait_for_json("wattswap/meter/demo_meter/switches")["time_acceleration"] == 1
+
+
+def test_a_scenario_needs_somebody_who_answers(start, free_port):
+    process = start("scenario", "run", "1", "--broker", f"mqtt://127.0.0.1:{free_port()}")
+    assert process.exit_code() == 1
+    assert "wattswap: no broker answers at" in process.said["err"]
+
+
+def test_watch_shows_the_meters(start):
+    _, address = ready(start("up", "--mqtt-port", "0", "--http-port", "0"))
+    watch = start("watch", "--broker", str(address))
+    watch.wait_to_say("meter_00002")
+    assert watch.end(signal.SIGINT) == 0
+    assert watch.said["err"].count("ERROR") == 0
+
+
+class FailingSimulator:
+    """A simulator that lives for a moment."""
+
+    def __init__(self, _settings, _address):
+        self.announced = threading.Event()
+
+    def run(self, _stop):
+        self.announced.set()
+        raise RuntimeError("something went wrong")
+
+    def wake(self):
+        pass
+
+
+def test_when_a_part_dies_the_whole_says_so_and_ends(monkeypatch, caplog):
+    monkeypatch.setattr("wattswap_mqtt.roles.simulator.Simulator", FailingSimulator)
+    with pytest.raises(WattSwapError, match=r"the simulator ended unexpectedly: .*something went wrong"):
+        app.serve(Settings(mqtt_port=0), ("broker", "simulator"), lambda _settings: None)
+    assert "something went wrong" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mqtt_host": "0.0.0.0", "mqtt_port": 0}, "lets everybody in"),  # noqa: S104 - to be warned of
+        ({"mqtt_port": 0, "meters": 3001}, "use mosquitto"),
+    ],
+)
+def test_what_the_embedded_broker_is_not_made_for_is_said(monkeypatch, caplog, settings, said):
+    monkeypatch.setattr("wattswap_mqtt.roles.simulator.Simulator", FailingSimulator)
+    with pytest.raises(WattSwapError):
+        app.serve(Settings(**settings), ("broker", "simulator"), lambda _settings: None)
+    assert said in caplog.text
