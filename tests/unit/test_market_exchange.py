@@ -58,7 +58,9 @@ def market():
 
 
 def test_a_sale_from_acceptance_to_execution(market):
+    assert not market.exchange.delivering
     order = market.place(SELL, home=CLOSED)
+    assert market.exchange.delivering
     assert (order.order_id, order.status, order.reserved_mwh) == ("demo_meter.1", "accepted", 1_500_000)
     assert market.events() == ["order_accepted", "trade"]
     assert market.exchange.asks(market.now_s, 1).sell_kw.tolist() == [6, 0]

@@ -233,7 +233,7 @@ class Exchange:
         return self._journal.take_events()
 
     def take_changes(self) -> rows.Changes:
-        """Return the rows that changed since the last call; write what failed to before the next."""
+        """Return the rows that changed since the last call; later rows replace earlier ones of the same key."""
         changed = self._journal.take_changed()
         entries = self._clearing.take_entries(changed, self._roster.placed)
         return rows.Changes([rows.order_row(order) for order in changed], entries)

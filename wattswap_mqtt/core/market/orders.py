@@ -209,5 +209,5 @@ def trade(delivery: Delivery, meter_id: str) -> Row:
         "quantity_kwh": from_millionths(delivery.quantity_mwh),
         "price": from_millionths(delivery.price_utok_per_kwh),
         "counterparty": delivery.counterparty,
-        "duration_sec": delivery.end_s - delivery.start_s,
+        "duration_sec": round(delivery.end_s - delivery.start_s, 3),
     }
