@@ -215,7 +215,7 @@ def view_of(
 
 
 def direction_codes(power_kw: Floats) -> Codes:
-    """Return 0 for negative (import, charging), 1 for under half a watt (idle), 2 for positive (export, discharging)."""
+    """Return 0 for negative (import, charging), 1 below half a watt (idle), 2 for positive (export, discharging)."""
     return (np.sign(np.rint(power_kw * 1000.0)) + 1.0).astype(np.int8)
 
 
