@@ -195,9 +195,10 @@ def _serve_orders(
     on_grid, surplus = switches.grid_connected, demand.surplus
     supplied = (surplus > 0.0) | ((limits.discharge > demand.deficit) & (demand.ev_deficit == 0.0))
     sells = on_grid & ~limits.below_reserve & (asks.sell_kw > 0.0) & supplied
-    from_battery = np.maximum(np.minimum(asks.sell_kw, setup.grid_limit_kw) - surplus, 0.0)
+    sell_kw = np.minimum(asks.sell_kw, setup.grid_limit_kw)
+    from_battery = np.maximum(sell_kw - surplus, 0.0)
     discharge = np.where(sells, np.minimum(demand.deficit + from_battery, limits.discharge), discharge)
-    charge = np.where(sells, np.minimum(charge, np.maximum(surplus - asks.sell_kw, 0.0)), charge)
+    charge = np.where(sells, np.minimum(charge, np.maximum(surplus - sell_kw, 0.0)), charge)
 
     buys = on_grid & (asks.buy_kw > 0.0)
     into_battery = np.minimum(surplus + asks.buy_kw, limits.charge)

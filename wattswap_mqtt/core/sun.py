@@ -75,10 +75,13 @@ def weather_at(time_s: float, site: Site, seed: int) -> Weather:
 
 
 def clear_share(time_s: float, seed: int) -> float:
-    """Return how much of the clear sky's irradiance comes through: 0.15 to 1, whole fine days and passing clouds."""
+    """Return how much of the clear sky's irradiance comes through: 0.15 to 1, whole fine days and passing clouds.
+
+    The mean of about 0.64 gives Germany its 1100 kWh/m² a year, about half of them diffuse.
+    """
     day = draws.smooth(seed, _CLOUD_STREAM, time_s / 43200)
     cloud = draws.smooth(seed, _CLOUD_STREAM + 1, time_s / 900)
-    return 1.0 - (1.0 - day) ** 2 * (0.45 + 0.4 * cloud)
+    return 1.0 - (1.0 - day) * (0.6 + 0.25 * cloud)
 
 
 def air_temperature_c(local: datetime, site: Site) -> float:
