@@ -68,7 +68,8 @@ class Connection(Link):
             return
         until_s = time.monotonic() + CLOSE_TIMEOUT_S
         while self._unfinished and (rest_s := until_s - time.monotonic()) > 0:
-            self.wait(rest_s)
+            self._select(min(rest_s, self._patience_s()))
+            self._step()
         self._hang_up()
         self._selector.close()
         self._waker.close()
