@@ -12,6 +12,7 @@ import pytest
 from amqtt.broker import Broker as PlainBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig
 from conftest import PATIENCE_S, AmqttThread
+from raw_mqtt import SUBACK, RawClient, connect_packet, subscribe_packet
 from websockets.sync.client import connect as connect_websocket
 
 from wattswap_mqtt.config import BrokerAddress
@@ -19,88 +20,6 @@ from wattswap_mqtt.core.errors import BrokerError
 from wattswap_mqtt.mqtt import Message, publish_frame
 from wattswap_mqtt.roles import broker as broker_module
 from wattswap_mqtt.roles.broker import BACKLOG, EmbeddedBroker
-
-CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 2, 3, 4, 9, 13
-PINGREQ = b"\xc0\x00"
-DISCONNECT = b"\xe0\x00"
-
-
-def connect_packet(client_id: str, *, keepalive_s: int = 60, will: tuple[str, bytes] | None = None) -> bytes:
-    flags, body = 0x02, _string(client_id.encode())
-    if will is not None:
-        flags |= 0x24  # with a Last Will, retained
-        body += _string(will[0].encode()) + _string(will[1])
-    body = b"\x00\x04MQTT\x04" + bytes((flags,)) + keepalive_s.to_bytes(2, "big") + body
-    return b"\x10" + bytes((len(body),)) + body
-
-
-def subscribe_packet(topic_filter: str, qos: int = 0) -> bytes:
-    body = b"\x00\x01" + _string(topic_filter.encode()) + bytes((qos,))
-    return b"\x82" + bytes((len(body),)) + body
-
-
-def acknowledged_publish_packet(topic: str, payload: bytes) -> bytes:
-    body = _string(topic.encode()) + b"\x00\x07" + payload
-    return b"\x32" + bytes((len(body),)) + body
-
-
-def _string(text: bytes) -> bytes:
-    return len(text).to_bytes(2, "big") + text
-
-
-class RawClient:
-    """MQTT by hand, for what a well-behaved client does not do."""
-
-    def __init__(self, address: BrokerAddress, first: bytes | None = None) -> None:
-        self.sock = socket.create_connection((address.host, address.port), timeout=PATIENCE_S)
-        if first is not None:
-            self.sock.sendall(first)
-            assert self.packet()[0] == CONNACK
-
-    def packet(self) -> tuple[int, bytes]:
-        """Return the next packet's type and body; (0, b"") when the broker has hung up."""
-        try:
-            head = self._exactly(1)[0]
-            length, shift = 0, 0
-            while True:
-                digit = self._exactly(1)[0]
-                length |= (digit & 0x7F) << shift
-                shift += 7
-                if not digit & 0x80:
-                    return head >> 4, self._exactly(length)
-        except (EOFError, ConnectionError):
-            return 0, b""
-
-    def published(self) -> tuple[str, bytes]:
-        """Return topic and payload of the next message (QoS 0), past other packets."""
-        while (packet := self.packet())[0] != PUBLISH:
-            assert packet[0] != 0, "the broker has hung up"
-        body = packet[1]
-        end = 2 + int.from_bytes(body[:2], "big")
-        return body[2:end].decode(), body[end:]
-
-    def is_served(self) -> bool:
-        """Whether the broker still answers this client."""
-        with contextlib.suppress(ConnectionError):
-            self.sock.sendall(PINGREQ)
-        while (packet := self.packet())[0] not in (0, PINGRESP):
-            pass
-        return packet[0] == PINGRESP
-
-    def _exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            if not (piece := self.sock.recv(size - len(data))):
-                raise EOFError
-            data += piece
-        return data
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.sock.close()
-
 
 # What any broker must do.
 
