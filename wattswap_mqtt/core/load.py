@@ -20,8 +20,6 @@ CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
 """The first appliances."""
 DUTY = np.array([[0.5], [1 / 3], [0.15]])
 """Share of each quarter hour that a cycling appliance is on."""
-SWING_BASE_KW = 2.0
-"""The swings grow with the mean load up to this, so that a scenario's large load does not swing wildly."""
 _PHASE_STREAM = 8
 
 # Watts of a household of 1000 kWh a year, hour by hour; rows: season x (workday, Saturday, Sunday).
@@ -98,19 +96,20 @@ def appliances_kw(
 ) -> Floats:
     """Return the demand of each appliance as its mean over [time_s, time_s + dt_s], which lies in `quarter`: (5, n) kW.
 
-    An appliance's demand is share · mean + swing · min(mean, 2 kW) · (on / duty - 1), where `on` is the part of the
+    An appliance's demand is share · mean + swing · min(mean, limit) · (on / duty - 1), where `on` is the part of the
     step for which it is on.  From place f in its cycle of length 1 it is on for
     min(f + l, d) - min(f, d) + max(f + l - 1, 0) of the next l, as long as l is shorter than its duty d.
     """
     demand = plant.appliance_share * mean_kw
     if load_noise > 0.0:
+        grown_kw = np.minimum(mean_kw * min(load_noise, 1.0), plant.swing_limit_kw * load_noise)
         length = dt_s / QUARTER_S
         begin = quarter.phase + (time_s - quarter.start_s) / QUARTER_S
         begin -= np.floor(begin)
         end = begin + length
         on = np.minimum(end, DUTY) - np.minimum(begin, DUTY) + np.maximum(end - 1.0, 0.0)
         wave = on * (1.0 / (length * DUTY)) - 1.0
-        demand[: len(CYCLING)] += wave * (plant.appliance_swing * (np.minimum(mean_kw, SWING_BASE_KW) * load_noise))
+        demand[: len(CYCLING)] += wave * (plant.appliance_swing * grown_kw)
     return demand
 
 

@@ -4,12 +4,15 @@ import numpy as np
 
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.arrays import Floats
+from wattswap_mqtt.core.load import DUTY
 from wattswap_mqtt.core.records import Plant
 
 DEMO_METER = "demo_meter"
 DEMO_BASE_LOAD_KW = 2.0
 START_SOC = 0.6
 EV_START_SOC = 0.5
+MOST_DEVIATION_KW = 0.5
+"""How far the swings of a load deviate from its mean within a quarter hour, at most (standard deviation, noise 1)."""
 
 _STREAM = 32
 # heating and cooling, fridge, cooking, lighting, other: see records.Appliance
@@ -41,7 +44,9 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
     ev_kwh = np.round(spread(4, 35.0, 82.0, 50.0))
     share = _SHARES * np.stack([spread(5 + row, 0.6, 1.4, 1.0) for row in range(len(_SHARES))])
     share = share / share.sum(axis=0)
-    depth = np.where(demo_row, _DEMO_DEPTH, _HOME_DEPTH)
+    swing = share[: len(DUTY)] * np.where(demo_row, _DEMO_DEPTH, _HOME_DEPTH)
+    covariance = 1.0 / np.maximum(DUTY, DUTY.T) - 1.0  # of the waves on / duty, at worst: when all begin together
+    deviation = np.sqrt((swing * (covariance @ swing)).sum(axis=0))
     return Plant(
         key=key,
         pv_dc_kw=pv_dc,
@@ -57,5 +62,6 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
         annual_load_kwh=np.round(spread(12, 1800, 6500, 17520)),
         profile_shift_quarters=np.where(demo_row, 0, np.round(spread(13, -5.5, 5.5, 0)).astype(np.int64)),
         appliance_share=share,
-        appliance_swing=share[: len(depth)] * depth,
+        appliance_swing=swing,
+        swing_limit_kw=MOST_DEVIATION_KW / deviation,
     )
