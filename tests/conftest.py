@@ -15,9 +15,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from wattswap_mqtt.config import BrokerAddress
+from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.mqtt import Message
 from wattswap_mqtt.roles.broker import EmbeddedBroker
+from wattswap_mqtt.roles.simulator import Simulator
 
 PATIENCE_S = 20.0
 """How long a test waits for what must come: generous, it is only used up when something is broken."""
@@ -101,7 +102,8 @@ class MosquittoProcess:
     def __init__(self, port: int, directory: Path, settings: str = "allow_anonymous true") -> None:
         self.address = BrokerAddress("127.0.0.1", port)
         self._config = directory / f"mosquitto-{port}.conf"
-        self._config.write_text(f"listener {port} 127.0.0.1\nset_tcp_nodelay true\n{settings}\n")
+        # `user root`: started by root, mosquitto becomes a user that may not read the test's files.
+        self._config.write_text(f"listener {port} 127.0.0.1\nuser root\nset_tcp_nodelay true\n{settings}\n")
 
     def start(self) -> None:
         self._process = subprocess.Popen(["mosquitto", "-c", self._config], stderr=subprocess.DEVNULL)
@@ -246,3 +248,51 @@ def make_probe() -> Iterator[Callable[..., MqttProbe]]:
 def probe(make_probe: Callable[..., MqttProbe], broker_address: BrokerAddress) -> MqttProbe:
     """A client connected to the broker of `broker_address`."""
     return make_probe(broker_address)
+
+
+class SimulatorThread:
+    """A simulator in a thread of its own, as the application runs it; `stop()` is the graceful end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.simulator = Simulator(settings, settings.broker_address)
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="simulator")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.simulator.run(self._stop)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the test shall see it
+            self._failure = failure
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self.simulator.wake()
+            self._thread.join(PATIENCE_S)
+        if self._failure is not None:
+            raise self._failure
+
+
+@pytest.fixture
+def simulate(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Callable[..., SimulatorThread]]:
+    """Return a function that runs a simulator on the broker, always on the same data, with any settings.
+
+    Its time passes in steps of 50 ms, and its appliances do not swing.  It is stopped at the end of the test.
+    """
+    defaults = {
+        "broker": f"mqtt://{broker_address.host}:{broker_address.port}",
+        "data_dir": tmp_path / "data",
+        "publish_interval": 0.05,
+        "load_noise": 0.0,
+    }
+    with ExitStack() as stack:
+
+        def run(**settings: object) -> SimulatorThread:
+            thread = SimulatorThread(Settings.model_validate(defaults | settings))
+            stack.callback(thread.stop)
+            wait_until(thread.simulator.announced.is_set, "the simulator is connected")
+            return thread
+
+        yield run

@@ -55,17 +55,26 @@ COMMAND = ("demo_meter", "switch/daytime/set", b"\xff not UTF-8")
 
 
 def test_a_new_file_holds_nothing(store):
-    assert store.load() == Saved(None, None, [], {}, [], [])
+    assert store.load() == Saved()
 
 
 def test_what_was_saved_is_loaded(store):
     meters = {"demo_meter": {"switches": {"daytime": True}}, "meter_00002": {"scenario": "none"}}
-    store.checkpoint(b"\x00\xff" * 99, meters, [order(1)], [entry(1), account("demo_meter", 5)])
-    store.park(b"others")
+    store.checkpoint(
+        b"\x00\xff" * 99, meters, [order(1)], [entry(1), account("demo_meter", 5)], [("demo_meter.1", 7.5)]
+    )
+    store.park({"meter_00003": b"\x00 of a meter"})
     store.append([COMMAND, ("demo_meter", "market/place", b"{}")])
     again = reopened(store)
-    journal = [COMMAND, ("demo_meter", "market/place", b"{}")]
-    assert again.load() == Saved(b"\x00\xff" * 99, b"others", journal, meters, [order(1)], [account("demo_meter", 5)])
+    assert again.load() == Saved(
+        checkpoint=b"\x00\xff" * 99,
+        parked={"meter_00003": b"\x00 of a meter"},
+        journal=[COMMAND, ("demo_meter", "market/place", b"{}")],
+        meters=meters,
+        orders=[order(1)],
+        entries=[account("demo_meter", 5)],
+        retained={"demo_meter.1": 7.5},
+    )
     again.close()
 
 
@@ -77,6 +86,19 @@ def test_a_checkpoint_replaces_rows_of_the_same_key_and_ends_the_journal(store):
     saved = store.load()
     assert (saved.checkpoint, saved.journal, saved.meters) == (b"two", [], {"a": {"n": 2}, "b": {"n": 1}})
     assert (saved.orders, saved.entries) == ([ended, order(2)], [account("a", 2)])
+
+
+def test_a_meter_is_parked_over_its_earlier_checkpoint(store):
+    store.park({"a": b"1", "b": b"1"})
+    store.park({"b": b"2"})
+    assert store.load().parked == {"a": b"1", "b": b"2"}
+
+
+def test_what_was_retained_is_forgotten_when_its_time_is_over(store):
+    store.checkpoint(b"", {}, retained=[("a.2", 20.0), ("a.1", 10.0), ("a.3", 30.0)])
+    assert list(store.load().retained.items()) == [("a.1", 10.0), ("a.2", 20.0), ("a.3", 30.0)]
+    store.checkpoint(b"", {}, cleared_until_s=20.0)
+    assert store.load().retained == {"a.3": 30.0}
 
 
 def test_load_leaves_out_orders_that_ended_long_ago_but_finds_them_by_id(store):

@@ -142,6 +142,7 @@ class Community:
             CommandError: the exchange refuses it.
 
         """
+        self._redispatch(meter)  # the powers of this moment, not the last sub-step's mean, which no checkpoint holds
         home = one(self.state, meter)
         plant = one(self.plant, meter)
         spare = np.maximum(home.stored_kwh - plant.battery_kwh * self.switches.battery_reserve_pct[meter] / 100.0, 0.0)
@@ -234,8 +235,16 @@ class Community:
 
     def _redispatch_all(self) -> None:
         around = self._surroundings(self.clock_s)
-        self.state = step(self.plant, self.state, self.switches, self.setup, around, None, self.clock_s, 0.0)
+        asks = self.exchange.asks(self.clock_s, INSTANT_S) if self.exchange.delivering else None
+        self.state = step(self.plant, self.state, self.switches, self.setup, around, asks, self.clock_s, 0.0)
         self.state = self.state._replace(mean_flows=self.state.flows.copy())
+
+    def skip_to(self, clock_s: float) -> None:
+        """Move the clock on to `clock_s`, if that is later; what lies between is not simulated."""
+        if clock_s > self.clock_s:
+            self.clock_s = clock_s
+            self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
+            self._redispatch_all()
 
     # -- what is reported -------------------------------------------------------------------------------------------
 
@@ -325,14 +334,13 @@ class Community:
         columns: Mapping[int, tuple[Mapping[str, NDArray[np.generic]], int]],
         orders: Sequence[Mapping[str, Any]],
         entries: Sequence[Mapping[str, Any]],
-        clock_s: float,
     ) -> None:
-        """Go on from saved state, at `clock_s` or later; a meter that was not saved starts fresh.
+        """Go on from saved state, its clock included; a meter that was not saved starts fresh.
 
         `columns` says for each of our rows in which saved arrays, and in which column of them, the meter stands;
         `orders` and `entries` are the market's rows.
         """
-        self.clock_s = max(float(plain["clock_s"]), clock_s)
+        self.clock_s = float(plain["clock_s"])
         self.seq = int(plain["seq"])
         for meter, name in enumerate(self.ids):
             saved = meters.get(name, {})

@@ -7,7 +7,7 @@ it, so that nothing is said twice.  The file is locked by the operating system f
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value);
 CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, meter_id TEXT, command TEXT, payload BLOB);
 CREATE TABLE IF NOT EXISTS meters (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS parked (key TEXT PRIMARY KEY, value BLOB);
+CREATE TABLE IF NOT EXISTS retained (key TEXT PRIMARY KEY, value REAL);
 CREATE TABLE IF NOT EXISTS orders (
   key TEXT PRIMARY KEY,
   value TEXT,
@@ -54,15 +56,17 @@ class Saved:
     """What a community was when it was last saved, and the commands since.
 
     checkpoint: of the meters that were part of the community, None if there is none yet.
-    parked: of meters that once were.
+    parked: by meter that once was, its own checkpoint.
+    retained: by ended order that the broker still holds, the unix time until which; earliest first.
     """
 
-    checkpoint: bytes | None
-    parked: bytes | None
-    journal: list[JournalRow]
-    meters: dict[str, Row]
-    orders: list[Row]
-    entries: list[Row]
+    checkpoint: bytes | None = None
+    parked: dict[str, bytes] = field(default_factory=dict)
+    journal: list[JournalRow] = field(default_factory=list)
+    meters: dict[str, Row] = field(default_factory=dict)
+    orders: list[Row] = field(default_factory=list)
+    entries: list[Row] = field(default_factory=list)
+    retained: dict[str, float] = field(default_factory=dict)
 
 
 class CommunityStore:
@@ -95,9 +99,12 @@ class CommunityStore:
         meters: Mapping[str, Mapping[str, object]],
         orders: Iterable[Mapping[str, object]] = (),
         entries: Iterable[Mapping[str, object]] = (),
+        retained: Iterable[tuple[str, float]] = (),
+        cleared_until_s: float = float("-inf"),
     ) -> None:
         """Write all of it, over earlier rows of the same key, and end the journal: it is contained in it.
 
+        Of `retained`, the pairs of `Saved.retained`, those whose time is `cleared_until_s` or before are forgotten.
         When this returns it survives the end of this process; a loss of power may cost the last few checkpoints, but
         nothing of the journal.
 
@@ -110,17 +117,19 @@ class CommunityStore:
             _upsert(db, "meters", ((meter_id, _json(values)) for meter_id, values in meters.items()))
             _upsert(db, "orders", ((row["order_id"], _json(row)) for row in orders))
             _upsert(db, "entries", ((row["entry_id"], _json(row)) for row in entries))
+            _upsert(db, "retained", retained)
+            db.execute("DELETE FROM retained WHERE value <= ?", (cleared_until_s,))
             db.execute("DELETE FROM journal")
 
-    def park(self, checkpoint: bytes) -> None:
-        """Keep the checkpoint of meters that are not part of the community any more.
+    def park(self, checkpoints: Mapping[str, bytes]) -> None:
+        """Keep the checkpoints of single meters that are not part of the community any more.
 
         Raises:
             StorageError: it was not written.
 
         """
         with self._transaction(durable=True) as db:
-            _upsert(db, "state", [("parked", checkpoint)])
+            _upsert(db, "parked", checkpoints.items())
 
     def load(self, *, newest_ended: int = 1000) -> Saved:
         """Return what was saved last.
@@ -132,22 +141,19 @@ class CommunityStore:
 
         """
         with self._connected() as db:
-            state = dict(db.execute("SELECT key, value FROM state"))
             remembered = db.execute(
                 "SELECT value FROM orders WHERE ended_s IS NULL OR rowid IN"
                 " (SELECT rowid FROM orders WHERE ended_s IS NOT NULL ORDER BY ended_s DESC LIMIT ?) ORDER BY rowid",
                 (newest_ended,),
             )
             return Saved(
-                state.get("checkpoint"),
-                state.get("parked"),
-                [
-                    (m, c, bytes(p))
-                    for m, c, p in db.execute("SELECT meter_id, command, payload FROM journal ORDER BY number")
-                ],
-                {meter_id: orjson.loads(value) for meter_id, value in db.execute("SELECT key, value FROM meters")},
-                _bodies(remembered),
-                _bodies(db.execute("SELECT value FROM entries WHERE time_s IS NULL")),
+                checkpoint=dict(db.execute("SELECT key, value FROM state")).get("checkpoint"),
+                parked=dict(db.execute("SELECT key, value FROM parked")),
+                journal=db.execute("SELECT meter_id, command, payload FROM journal ORDER BY number").fetchall(),
+                meters={name: orjson.loads(value) for name, value in db.execute("SELECT key, value FROM meters")},
+                orders=_bodies(remembered),
+                entries=_bodies(db.execute("SELECT value FROM entries WHERE time_s IS NULL")),
+                retained=dict(db.execute("SELECT key, value FROM retained ORDER BY value")),
             )
 
     def order(self, order_id: str) -> Row | None:

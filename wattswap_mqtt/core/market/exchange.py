@@ -217,6 +217,11 @@ class Exchange:
         last = self._last_delivery
         return None if last is None else trade(last, self.meter_ids[last.meter])
 
+    def last_trades(self) -> dict[int, dict[str, object]]:
+        """Return the last remembered match of each meter that has one, as the `trade` event told it."""
+        deliveries = sorted((d for order in self._roster for d in order.deliveries), key=lambda d: d.start_s)
+        return {delivery.meter: trade(delivery, self.meter_ids[delivery.meter]) for delivery in deliveries}
+
     def current_price_utok(self, now_s: float) -> int:
         """Return the price of the last trade, else the middle of the utility's quotes."""
         if self._last_delivery is not None:

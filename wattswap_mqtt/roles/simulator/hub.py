@@ -1,4 +1,4 @@
-"""The pace of `M/hub`: a hub is told a value when it moved enough and not too often, so that its database stays small."""
+"""The pace of `M/hub`: a value is told when it moved enough and not too often, so that hubs' databases stay small."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,13 @@ from wattswap_mqtt.core.quantities import QUANTITIES
 
 _DEADBAND = np.array([[path.quantity.deadband] for path in QUANTITIES])
 _EVERY_S = np.array([[path.quantity.every_s] for path in QUANTITIES])
+
+
+def some_of(readings: Readings, chosen: NDArray[np.bool_]) -> Readings:
+    """Return the readings of some of the meters: `chosen` has shape (m,)."""
+    return readings._replace(
+        meters=readings.meters[chosen], values=readings.values[:, chosen], alarms=readings.alarms[chosen]
+    )
 
 
 class HubPace:
@@ -29,8 +36,8 @@ class HubPace:
             moved = np.ones_like(told, dtype=np.bool_)
         else:
             distance = np.abs(readings.values - told)
-            moved = (distance >= _DEADBAND) & (distance > 0.0) | (np.isnan(distance) & (readings.values == readings.values))
-            moved |= np.isnan(readings.values) & ~np.isnan(told)
+            moved = (distance >= _DEADBAND) & (distance > 0.0)
+            moved |= np.isnan(readings.values) != np.isnan(told)
             moved &= now_s - told_at_s >= _EVERY_S
         due = moved.any(axis=0) | (self._told_alarms[columns] != readings.alarms)
         if not due.any():
@@ -39,4 +46,4 @@ class HubPace:
         self._told[:, columns] = values
         self._told_at_s[:, columns] = np.where(moved, now_s, told_at_s)
         self._told_alarms[columns] = readings.alarms
-        return Readings(readings.meters[due], readings.time_s, readings.seq, values[:, due], readings.alarms[due])
+        return some_of(readings._replace(values=values), due)

@@ -8,14 +8,18 @@ RATE_WINDOW = 30
 
 
 class Pace:
-    """Counts the publish intervals of wall time that are still to be simulated; times are those of a monotonic clock."""
+    """Counts the publish intervals of wall time still to be simulated; times are those of a monotonic clock."""
 
-    def __init__(self, interval_s: float, now_s: float) -> None:
+    def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s
         self.behind = 0
         """Intervals that are due and not simulated yet."""
-        self._next_s = now_s + interval_s
+        self._next_s = math.inf
         self._ended: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    def begin(self, now_s: float) -> None:
+        """Note that time begins to pass: the first interval is due when it is over."""
+        self._next_s = now_s + self.interval_s
 
     def wait_s(self, now_s: float) -> float:
         """Return how long nothing is due."""
@@ -23,8 +27,8 @@ class Pace:
 
     def is_due(self, now_s: float) -> bool:
         """Note what has become due; tell whether anything is."""
-        passed = math.floor((now_s - self._next_s) / self.interval_s) + 1
-        if passed > 0:
+        if now_s >= self._next_s:
+            passed = math.floor((now_s - self._next_s) / self.interval_s) + 1
             self.behind += passed
             self._next_s += passed * self.interval_s
         return self.behind > 0

@@ -1,55 +1,29 @@
 """How a community survives a crash: a checkpoint at every tick, and a journal of the commands since the last one.
 
-A command is written to the journal, durably, before it takes effect; so what was acknowledged is either in the checkpoint
-or in the journal, and after a crash the journal is simply carried out again on the checkpoint.  The core is deterministic
-and its clock stands still between two ticks, so this gives the same orders, tokens and switches.
+A command is written to the journal, durably, before it takes effect; so what was acknowledged is either in the
+checkpoint or in the journal, and after a crash the journal is simply carried out again on the checkpoint.  The core is
+deterministic and its clock stands still between two ticks, so this gives the same orders, tokens and switches.
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import orjson
-from numpy.typing import NDArray
 
 from wattswap_mqtt.contract.messages import OrderFilters
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
+from wattswap_mqtt.core.market.orders import OPEN
 from wattswap_mqtt.core.market.rows import Changes
+from wattswap_mqtt.roles.simulator.checkpoint import column_of, decode_checkpoint, encode_checkpoint
 from wattswap_mqtt.store.community_store import CommunityStore, JournalRow, Row
 
 logger = logging.getLogger(__name__)
 
-Arrays = dict[str, NDArray[np.generic]]
-
-
-def encode_checkpoint(plain: dict[str, Any], ids: Sequence[str], arrays: Arrays) -> bytes:
-    """Return one blob: a line of JSON that describes it, and the arrays one after the other."""
-    shapes = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
-    head = orjson.dumps({"plain": plain, "ids": list(ids), "arrays": shapes})
-    return b"".join((head, b"\n", *(np.ascontiguousarray(array).tobytes() for array in arrays.values())))
-
-
-def decode_checkpoint(blob: bytes) -> tuple[dict[str, Any], list[str], Arrays]:
-    """Read what `encode_checkpoint` wrote.
-
-    Raises:
-        StorageError: it is not such a blob.
-
-    """
-    try:
-        head, _, body = blob.partition(b"\n")
-        described = orjson.loads(head)
-        arrays: Arrays = {}
-        offset = 0
-        for name, (dtype, shape) in described["arrays"].items():
-            array = np.frombuffer(body, dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
-            arrays[name], offset = array, offset + array.nbytes
-        return described["plain"], described["ids"], arrays
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"the checkpoint cannot be read: {error}") from error
+ORDER_RETAINED_S = 3600.0
+"""Wall time for which the last version of an ended order stays retained on the broker."""
+SEQ_AHEAD = 1000
+"""A checkpoint sets so many numbers of readings aside for those that are told before the next one."""
 
 
 class Persistence:
@@ -64,35 +38,38 @@ class Persistence:
         self._store = CommunityStore(path)
         self._community = community
         self.failed = False
-        """The last save failed: commands are refused until one succeeds."""
-        self._orders: dict[str, Row] = {}
-        self._entries: dict[str, Row] = {}
+        """The last attempt to save failed."""
         self.gone: list[str] = []
         """Meters that were saved once and are not part of the community now."""
+        self.retained: dict[str, float] = {}
+        """Ended orders that are still retained on the broker, with the unix time at which that is over."""
+        self._retained_unsaved: dict[str, float] = {}
+        self._cleared_until_s = float("-inf")
+        self._orders: dict[str, Row] = {}
+        self._entries: dict[str, Row] = {}
+        self._seq_limit = 0
 
-    def recover(self, clock_s: float) -> list[JournalRow] | None:
-        """Bring the community back to its last checkpoint, at `clock_s` or later.
+    def recover(self) -> list[JournalRow]:
+        """Bring the community back to its last checkpoint; return the commands since, to be carried out again.
 
-        Returns the commands to be carried out again; None if nothing was ever saved.
+        Raises:
+            StorageError: what was saved cannot be read.
+
         """
         saved = self._store.load()
+        self.retained = saved.retained
         if saved.checkpoint is None:
             return saved.journal
         plain, ids, arrays = decode_checkpoint(saved.checkpoint)
-        parked_ids, parked = ids, arrays
-        if saved.parked is not None:
-            _, parked_ids, parked = decode_checkpoint(saved.parked)
-        known = {name: (arrays, column) for column, name in enumerate(ids)}
-        known = {name: (parked, column) for column, name in enumerate(parked_ids)} | known
-        mine = self._community.ids
-        self.gone = sorted(known.keys() - set(mine))
-        if self.gone:
-            gone_arrays = {
-                name: np.stack([known[meter][0][name][..., known[meter][1]] for meter in self.gone], axis=-1) for name in arrays
-            }
-            self._store.park(encode_checkpoint({}, self.gone, gone_arrays))
-        rows = {column: known[name] for column, name in enumerate(mine) if name in known}
-        self._community.restore(plain, saved.meters, rows, saved.orders, saved.entries, clock_s)
+        mine = self._community.index
+        left = {name: column for column, name in enumerate(ids) if name not in mine}
+        if left:
+            self._store.park({n: encode_checkpoint({}, [n], column_of(arrays, column)) for n, column in left.items()})
+        self.gone = sorted(left.keys() | saved.parked.keys() - mine.keys())
+        columns = {mine[name]: (arrays, column) for column, name in enumerate(ids) if name in mine}
+        for name in mine.keys() & saved.parked.keys() - set(ids):
+            columns[mine[name]] = (decode_checkpoint(saved.parked[name])[2], 0)
+        self._community.restore(plain, saved.meters, columns, saved.orders, saved.entries)
         return saved.journal
 
     def journal(self, commands: Sequence[JournalRow]) -> None:
@@ -107,36 +84,91 @@ class Persistence:
         except StorageError as error:
             self._note(error)
             raise
-        self._note(None)
 
     def add(self, changes: Changes) -> None:
         """Take rows of the market that go with the next checkpoint."""
         self._orders |= {row["order_id"]: row for row in changes.orders}
         self._entries |= {row["entry_id"]: row for row in changes.entries}
+        until_s = time.time() + ORDER_RETAINED_S
+        ended = {row["order_id"]: until_s for row in changes.orders if row["status"] not in OPEN}
+        self.retained |= ended
+        self._retained_unsaved |= ended
 
-    def checkpoint(self) -> None:
-        """Save everything; a failure is noted and said, and what was not saved goes with the next one."""
+    def checkpoint(self, *, last: bool = False) -> None:
+        """Save everything, and with it the end of the journal; `last`: nothing will be told after it.
+
+        A failure is noted and said; what was not saved goes with the next one.
+        """
         plain, arrays = self._community.dump()
-        blob = encode_checkpoint(plain, self._community.ids, arrays)
-        orders, entries = list(self._orders.values()), list(self._entries.values())
+        plain["seq"] += 0 if last else SEQ_AHEAD
         try:
-            self._store.checkpoint(blob, self._community.changed_meters(), orders, entries)
+            self._store.checkpoint(
+                encode_checkpoint(plain, self._community.ids, arrays),
+                self._community.changed_meters(),
+                self._orders.values(),
+                self._entries.values(),
+                self._retained_unsaved.items(),
+                self._cleared_until_s,
+            )
         except StorageError as error:
             self._note(error)
             return
+        self._seq_limit = plain["seq"]
         self._orders.clear()
         self._entries.clear()
+        self._retained_unsaved.clear()
         self._community.meters_saved()
         self._note(None)
 
+    def keep_ahead(self) -> None:
+        """Set more numbers of readings aside when they are used up: none is told twice, even after a crash."""
+        if self._community.seq > self._seq_limit and not self.failed:
+            self.checkpoint()
+
+    def take_overdue(self) -> list[str]:
+        """Return the ended orders that must not be retained any longer, each once (and again after a crash)."""
+        self._cleared_until_s = time.time()
+        overdue = []
+        for order_id, until_s in self.retained.items():
+            if until_s > self._cleared_until_s:
+                break
+            overdue.append(order_id)
+        for order_id in overdue:
+            del self.retained[order_id]
+        return overdue
+
     def order(self, order_id: str) -> Row | None:
-        """Return the stored form of an order, however long ago it ended."""
+        """Return the stored form of an order, however long ago it ended.
+
+        Raises:
+            StorageError: the file cannot be read.
+
+        """
         return self._orders.get(order_id) or self._store.order(order_id)
 
     def orders(self, meter_id: str, filters: OrderFilters) -> list[Row]:
-        """Return a meter's orders that pass the filters, newest first, as far as they are in the last checkpoint."""
-        statuses = ("accepted", "partially_filled") if filters.status == "open" else (filters.status,) if filters.status else ()
-        return self._store.orders(meter_id, statuses=statuses, client_order_id=filters.client_order_id, limit=filters.limit)
+        """Return the stored form of a meter's orders that pass the filters, newest first.
+
+        Raises:
+            StorageError: the file cannot be read.
+
+        """
+        statuses = sorted(OPEN) if filters.status == "open" else [filters.status] if filters.status else []
+        unsaved = {order_id: row for order_id, row in self._orders.items() if row["meter_id"] == meter_id}
+        stored = self._store.orders(
+            meter_id,
+            statuses=statuses,
+            client_order_id=filters.client_order_id,
+            limit=filters.limit + len(unsaved),
+        )
+        found = [row for row in stored if row["order_id"] not in unsaved]
+        found += [
+            row
+            for row in unsaved.values()
+            if (not statuses or row["status"] in statuses) and filters.client_order_id in (None, row["client_order_id"])
+        ]
+        found.sort(key=_number, reverse=True)
+        return found[: filters.limit]
 
     def _note(self, error: StorageError | None) -> None:
         if error is not None and not self.failed:
@@ -149,3 +181,7 @@ class Persistence:
     def close(self) -> None:
         """Let go of the file."""
         self._store.close()
+
+
+def _number(row: Row) -> int:
+    return int(row["order_id"].rpartition(".")[2])
