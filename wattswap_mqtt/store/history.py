@@ -166,6 +166,11 @@ class History:
         """Tell whether anything of this meter was ever kept."""
         return meter_id in self._levels.meters
 
+    @property
+    def waiting(self) -> int:
+        """Meters and records with something that is not written yet."""
+        return len(self._pending) + len(self._records)
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def flush(self, first: str | None = None) -> None:

@@ -1,0 +1,84 @@
+"""The bridge: REST, live stream and history of the meters, which it knows only through MQTT."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from wattswap_mqtt import __version__
+from wattswap_mqtt.config import Settings
+from wattswap_mqtt.contract.asyncapi import asyncapi_document
+from wattswap_mqtt.roles.bridge import control, market, meters, system
+from wattswap_mqtt.roles.bridge.bodies import BodyLimit
+from wattswap_mqtt.roles.bridge.documents import DESCRIPTION, openapi_of
+from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.metrics import MEDIA_TYPE, metrics_of
+from wattswap_mqtt.roles.bridge.problems import handle_problems
+from wattswap_mqtt.roles.bridge.serving import ServedBridge, bridge_of, json_response
+
+PREFIX = "/api/v1"
+PAGE = Path(__file__).parent / "dashboard" / "index.html"
+_FRESH = {"Cache-Control": "no-cache"}
+
+_pages = APIRouter(include_in_schema=False)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the ASGI application; its lifespan opens the history and connects to the broker.
+
+    `app.state.bridge` is the `Bridge` behind it: `bridge.live.close()` ends the open streams, which a server that wants
+    to end would otherwise wait for.
+    """
+    app = FastAPI(
+        title="WattSwap MQTT",
+        summary="REST face of virtual prosumer meters on MQTT",
+        description=DESCRIPTION,
+        version=__version__,
+        license_info={"name": "MIT"},
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.bridge = Bridge(settings)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
+    handle_problems(app)
+    app.router.routes.append(Route(f"{PREFIX}/meter/{{meter_id}}/snapshot", _snapshot))
+    for part in (meters, control, market, system):
+        app.include_router(part.router, prefix=PREFIX)
+    app.include_router(_pages)
+    app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign] # the way FastAPI documents
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with app.state.bridge:
+        yield
+
+
+async def _snapshot(request: Request) -> Response:
+    """Serve the busiest path past FastAPI's dependencies, which take as long as all the rest."""
+    return await meters.snapshot(request.path_params["meter_id"], await bridge_of(request))
+
+
+@_pages.get("/")
+async def page() -> Response:
+    """Return the page with live values."""
+    return HTMLResponse(PAGE.read_bytes(), headers=_FRESH)
+
+
+@_pages.get("/asyncapi.json")
+async def asyncapi(bridge: ServedBridge) -> Response:
+    """Return what goes over MQTT, as an AsyncAPI document."""
+    return json_response(asyncapi_document(bridge.topics))
+
+
+@_pages.get("/metrics")
+async def metrics(bridge: ServedBridge) -> Response:
+    """Return the metrics for Prometheus."""
+    return Response(metrics_of(bridge), media_type=MEDIA_TYPE)

@@ -1,0 +1,167 @@
+"""Endpoints that set things: switches and scenarios."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Path, Request, Response
+
+from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switches
+from wattswap_mqtt.contract.orders import DEMO_METER
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS, scenario_named
+from wattswap_mqtt.core.switches import SWITCHES
+from wattswap_mqtt.roles.bridge.bodies import fields_of, meter_in, refuse_unknown, text_in
+from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.problems import invalid, unavailable
+from wattswap_mqtt.roles.bridge.serving import (
+    AWAY,
+    COMMAND_ERRORS,
+    QueriedMeter,
+    ServedBridge,
+    body_schema,
+    documented,
+    json_response,
+    ref,
+)
+
+router = APIRouter(tags=["control"])
+
+_SWITCH_BODY = {
+    "type": "object",
+    "properties": {
+        "meter_id": {"type": "string", "default": DEMO_METER},
+        "switch": {"type": "string", "enum": list(SWITCHES)},
+        "value": {"description": "see `Switches`; in a form it is text, and `fault_inject` takes its JSON"},
+    },
+    "required": ["switch", "value"],
+}
+_SWITCH_EXAMPLES = {
+    "daytime": {"meter_id": DEMO_METER, "switch": "daytime", "value": True},
+    "reserve": {"switch": "battery_reserve_pct", "value": 50},
+    "fault": {"switch": "fault_inject", "value": {"bias_pct": 10}},
+}
+
+
+@router.post(
+    "/control/switch",
+    summary="Set a switch",
+    openapi_extra=body_schema(_SWITCH_BODY, _SWITCH_EXAMPLES),
+    responses=documented(
+        "the switch has its new value",
+        {
+            "type": "object",
+            "properties": {
+                "status": {"const": "ok"},
+                "meter_id": {"type": "string"},
+                "switch": {"type": "string"},
+                "value": {},
+            },
+        },
+        {"status": "ok", "meter_id": DEMO_METER, "switch": "daytime", "value": True},
+        {
+            **COMMAND_ERRORS,
+            409: "storage",
+            422: "unknown_switch out_of_range wrong_type missing_field unknown_field unknown_fault invalid_json",
+        },
+    ),
+)
+async def set_switch(request: Request, bridge: ServedBridge) -> Response:
+    """Set one switch of a meter, and answer once the meter has said that it took effect."""
+    fields = await fields_of(request)
+    refuse_unknown(fields, "meter_id", "switch", "value")
+    meter_id, name = meter_in(fields, DEMO_METER), text_in(fields, "switch")
+    if "value" not in fields:
+        raise invalid("missing_field", "value is missing")
+    command = SetSwitches(read_switches({name: fields["value"]}), command=f"switch/{name}/set")
+    await bridge.latest.expect(meter_id, telemetry=False)
+    value = await bridge.asker.obeyed(meter_id, command)
+    return json_response({"status": "ok", "meter_id": meter_id, "switch": name, "value": value})
+
+
+@router.get(
+    "/control/switches",
+    summary="All switches of a meter",
+    responses=documented("every switch and its value", ref("Switches"), errors={404: "unknown_meter", 503: AWAY}),
+)
+async def switches(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
+    """Return every switch of a meter and its value."""
+    return json_response(await _switches(bridge, meter_id))
+
+
+@router.get(
+    "/control/time_acceleration",
+    summary="Pace of the simulated clock",
+    responses=documented(
+        "simulated seconds per second",
+        {"type": "object", "properties": {"time_acceleration": {"type": "number", "x-unit": "×"}}},
+        {"time_acceleration": 1.0},
+        {404: "unknown_meter", 503: AWAY},
+    ),
+)
+async def time_acceleration(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
+    """Return how fast the clock of the meter's community runs; 0 is paused."""
+    values = orjson.loads(await _switches(bridge, meter_id))
+    return json_response({"time_acceleration": values.get("time_acceleration")})
+
+
+@router.get(
+    "/scenarios",
+    summary="All scenarios",
+    responses=documented(
+        "what there is to be set",
+        {
+            "type": "object",
+            "properties": {"scenarios": {"type": "array", "items": {"type": "object"}}},
+        },
+    ),
+)
+async def scenarios() -> Response:
+    """List the scenarios: what each sets, and what the meter then does."""
+    return json_response({"scenarios": [asdict(scenario) for scenario in SCENARIOS.values()]})
+
+
+@router.post(
+    "/scenarios/{name}",
+    summary="Set a scenario",
+    openapi_extra=body_schema(
+        {"type": "object", "properties": {"meter_id": {"type": "string", "default": DEMO_METER}}},
+        {"demo": {"meter_id": DEMO_METER}},
+        required=False,
+    ),
+    responses=documented(
+        "the meter is in the scenario",
+        {
+            "type": "object",
+            "properties": {
+                "status": {"const": "ok"},
+                "meter_id": {"type": "string"},
+                "scenario": {"type": "string"},
+            },
+        },
+        {"status": "ok", "meter_id": DEMO_METER, "scenario": "island-mode"},
+        {**COMMAND_ERRORS, 409: "storage", 422: "unknown_scenario"},
+    ),
+)
+async def set_scenario(
+    request: Request,
+    bridge: ServedBridge,
+    meter_id: QueriedMeter,
+    name: Annotated[
+        str, Path(description="a scenario's name or number, or `none` for the plain home", examples=["island-mode"])
+    ],
+) -> Response:
+    """Put a meter into a scenario: every switch, state of charge and base load at once."""
+    fields = await fields_of(request)
+    refuse_unknown(fields, "meter_id")
+    meter_id = meter_in(fields, meter_id)
+    slug = NO_SCENARIO if name.strip().lower() == NO_SCENARIO else scenario_named(name).slug
+    await bridge.latest.expect(meter_id, telemetry=False)
+    result = await bridge.asker.obeyed(meter_id, SetScenario(slug))
+    return json_response({"status": "ok", "meter_id": meter_id, "scenario": result})
+
+
+async def _switches(bridge: Bridge, meter_id: str) -> bytes:
+    meter = await bridge.latest.expect(meter_id, telemetry=False)
+    if meter.switches is None:
+        raise unavailable("simulator_away", f"{meter_id} has not told its switches yet")
+    return meter.switches

@@ -1,0 +1,109 @@
+"""The OpenAPI document: FastAPI's, with the schemas that are walked from the declarations."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from wattswap_mqtt.contract.schema import (
+    order_request_schema,
+    order_schema,
+    record,
+    snapshot_schema,
+    switches_schema,
+    text,
+    trade_schema,
+)
+from wattswap_mqtt.roles.bridge.problems import CODES
+
+DESCRIPTION = """\
+Virtual prosumer meters with PV, battery, EV and a marketplace. The meters live on MQTT; this is their face for HTTP.
+
+- **Signs**: `net_power_kw` and `p_active` + export, - import; `battery_power_kw` + discharge, - charge.
+- **Units** stand in the names (`_kw`, `_kwh`, `_pct`, `_v`, `_a`, `_hz`, `_c`, `_s`) and in the schemas (`x-unit`).
+- **Times** are ISO 8601. `timestamp` is simulated time, `published_at` wall time; a time that you send without an
+  offset is taken in the meter's zone.
+- **Commands** are answered once the meter has said that they took effect.
+- **Errors** are [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a stable `code`.
+
+The same system on MQTT: [`/asyncapi.json`](/asyncapi.json).
+"""
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """Return the document; made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            license_info=app.license_info,
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas |= {
+            "Snapshot": snapshot_schema(),
+            "Switches": switches_schema(),
+            "OrderRequest": order_request_schema(),
+            "Order": order_schema(),
+            "Market": _market_schema(),
+            "Health": _health_schema(),
+            "Problem": _problem_schema(),
+        }
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _problem_schema() -> dict[str, Any]:
+    return record(
+        "Problem details (RFC 9457).",
+        {
+            "type": text("a name of the kind of problem", format="uri"),
+            "title": text("what the code means in general"),
+            "status": {"type": "integer", "description": "the HTTP status"},
+            "detail": text("what is wrong with this request, and what would be right"),
+            "code": text("stable, snake_case; of a refused command it is the ack's", examples=list(CODES)),
+        },
+    ) | {"additionalProperties": True}
+
+
+def _market_schema() -> dict[str, Any]:
+    price = {"type": "number", "x-unit": "apt/kWh"}
+    return record(
+        "A community's marketplace.",
+        {
+            "community": text("its name"),
+            "timestamp": text("simulated time", format="date-time"),
+            "current_market_price": {**price, "description": "the last trade, else the middle of best bid and ask"},
+            "import_tariff": {**price, "description": "at which the utility sells"},
+            "feed_in_tariff": {**price, "description": "at which the utility buys"},
+            "best_bid": price,
+            "best_ask": price,
+            "depth": {"type": "object", "description": "waiting orders, best first"},
+            "last_trade": {"anyOf": [trade_schema(), {"type": "null"}]},
+            "ledger_sum_utok": {"type": "integer", "description": "of all accounts in micro-tokens: always 0"},
+        },
+    )
+
+
+def _health_schema() -> dict[str, Any]:
+    number = {"type": ["number", "null"]}
+    counts = {"type": "object", "additionalProperties": {"type": "integer"}}
+    return record(
+        "How the parts are.",
+        {
+            "status": text("unavailable comes with 503", enum=["ok", "degraded", "unavailable"]),
+            "version": text("of the bridge"),
+            "tick_rate": {**number, "description": "measured", "x-unit": "1/s"},
+            "time_acceleration": {**number, "description": "simulated seconds per second"},
+            "lag_s": {**number, "description": "how far the simulation is behind its pace", "x-unit": "s"},
+            "simulated_time": {"type": ["string", "null"]},
+            "queue_lengths": counts,
+            "broker": record("The MQTT broker.", {"address": text("where"), "connected": {"type": "boolean"}}),
+            "communities": {"type": "object", "description": "status and availability of each simulator"},
+            "meters": {"type": "integer"},
+            "history": {"type": "object", "description": "ok, or paused and why"},
+            "stream": {"type": "object", "description": "clients of the live stream, and what slow ones missed"},
+        },
+    )

@@ -1,0 +1,152 @@
+"""The bridge behind its HTTP face: one MQTT connection, and everyone who wants to know what arrives on it."""
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from wattswap_mqtt.config import Settings
+from wattswap_mqtt.contract import topics as channels
+from wattswap_mqtt.contract.topics import Topics
+from wattswap_mqtt.mqtt import AsyncConnection, Message
+from wattswap_mqtt.roles.bridge.ask import Asker
+from wattswap_mqtt.roles.bridge.events import Happenings
+from wattswap_mqtt.roles.bridge.latest import Latest
+from wattswap_mqtt.roles.bridge.live import Live
+from wattswap_mqtt.store.history import History
+from wattswap_mqtt.store.levels import DAY_S, Policy
+
+log = logging.getLogger(__name__)
+
+HISTORY_FILE = "history.sqlite"
+READERS = 2
+"""Long queries at once: they share the processor with everything else."""
+_ORDER = channels.ORDER.below.partition("{")[0]
+
+
+class Bridge:
+    """What the endpoints serve from; `async with` connects it and opens the history."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics = Topics(settings.base_topic, settings.discovery_prefix)
+        self.latest = Latest()
+        self.live = Live()
+        self.received = 0
+        """Messages that came from the broker."""
+        self.connection = AsyncConnection(
+            settings.broker_address,
+            f"wattswap-bridge-{os.getpid()}-{os.urandom(3).hex()}",
+            subscriptions=self.topics.bridge_subscriptions,
+            on_message=self.on_message,
+            on_connect=self._on_connect,
+            on_disconnect=self._on_disconnect,
+        )
+        self.readers = asyncio.Semaphore(READERS)
+        """Held by whoever reads the history."""
+        self.asker = Asker(self.connection, self.topics)
+        self.history: History
+        self.events: Happenings
+        self.trades: Happenings
+
+    async def __aenter__(self) -> Self:
+        """Open the history and begin to connect.
+
+        Raises:
+            StorageError: the history cannot be opened.
+
+        """
+        self.history = History(history_path(self.settings), policy_of(self.settings)).start()
+        self.events = Happenings("event", self.history)
+        self.trades = Happenings("trade", self.history)
+        await self.connection.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Say goodbye to the broker and write what is pending."""
+        self.live.close()
+        await self.connection.close()
+        self.history.close()
+
+    def on_message(self, message: Message) -> None:
+        """Hand a message on to whom it concerns."""
+        self.received += 1
+        of_meter = self.topics.parse(message.topic)
+        if of_meter is not None:
+            self._of_meter(*of_meter, message.payload)
+        else:
+            of_community = self.topics.parse_community(message.topic)
+            if of_community is not None:
+                self._of_community(*of_community, message.payload)
+
+    def present(self) -> Iterator[tuple[str, str | None, bytes]]:
+        """Yield what is known of all meters, as the live stream tells it: (event, meter, JSON)."""
+        for meter_id, meter in self.latest.meters.items():
+            for name in ("availability", "switches", "scenario"):
+                payload = getattr(meter, name)
+                if payload:
+                    yield name, meter_id, _told(meter_id, name, payload)
+            if meter.snapshot:
+                yield "state", meter_id, meter.snapshot
+
+    def _of_meter(self, meter_id: str, below: str, payload: bytes) -> None:
+        match below:
+            case "state":
+                self.latest.put(meter_id, "state", payload)
+                if payload:
+                    self.history.append(meter_id, payload)
+                    self.live.publish("state", meter_id, payload, replaces=True)
+            case "availability" | "switches" | "scenario" | "truth":
+                self.latest.put(meter_id, below, payload)
+                if below != "truth" or payload:
+                    told = payload if below == "truth" else _told(meter_id, below, payload)
+                    self.live.publish(below, meter_id, told, replaces=True)
+            case "ack":
+                self.asker.on_ack(meter_id, payload)
+            case "event":
+                if self.events.add(payload):
+                    self.live.publish("event", meter_id, payload)
+            case _ if below.startswith(_ORDER) and payload:
+                self.live.publish("order", meter_id, payload)
+
+    def _of_community(self, community_id: str, below: str, payload: bytes) -> None:
+        match below:
+            case "availability" | "status" | "market":
+                self.latest.put_community(community_id, below, payload)
+            case "market/trade":
+                if self.trades.add(payload):
+                    self.live.publish("trade", None, payload)
+
+    def _on_connect(self) -> None:
+        self.latest.broker_came()
+
+    def _on_disconnect(self, _reason: str) -> None:
+        self.latest.broker_went()
+
+
+def history_path(settings: Settings) -> Path:
+    """Return where the history is kept."""
+    return settings.data_dir / HISTORY_FILE
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return for how long the history is kept; no days are for ever."""
+    fine, minute, quarter = (
+        days * DAY_S or math.inf
+        for days in (settings.history_1s_days, settings.history_1m_days, settings.history_15m_days)
+    )
+    return Policy(fine_s=fine, minute_s=minute, quarter_s=quarter)
+
+
+def _told(meter_id: str, name: str, payload: bytes) -> bytes:
+    """Return a small retained payload (text, or a JSON object) together with the meter that it belongs to."""
+    try:
+        value = orjson.loads(payload) if payload.lstrip().startswith(b"{") else payload.decode()
+    except ValueError:
+        value = None
+    return orjson.dumps({"meter_id": meter_id, name: value})

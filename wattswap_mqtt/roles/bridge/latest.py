@@ -1,0 +1,216 @@
+"""What the bridge knows of meters and communities: the newest payload of each retained topic, as it came.
+
+Nothing is parsed when it arrives, ten thousand times a second; a snapshot is looked at when it is first asked for.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from wattswap_mqtt.contract.orders import DEMO_METER
+from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
+
+SETTLE_S = 1.0
+"""The broker is taken to have told all it retains when it has told of no further meter for this long."""
+MAIN = "main"
+
+_NUMBERED = re.compile(r"(.+)_([0-9]{5,})")
+
+
+class Meter:
+    """The newest payloads of one meter; None is not known, or cleared."""
+
+    __slots__ = ("_checked", "_good", "availability", "scenario", "state", "switches", "truth")
+
+    def __init__(self) -> None:
+        self.state: bytes | None = None
+        self.truth: bytes | None = None
+        self.availability: bytes | None = None
+        self.switches: bytes | None = None
+        self.scenario: bytes | None = None
+        self._checked: bytes | None = None
+        self._good = False
+
+    @property
+    def snapshot(self) -> bytes | None:
+        """The newest state if it is a JSON object: anyone may publish anything."""
+        if self.state is not self._checked:
+            self._checked, self._good = self.state, _object(self.state) is not None
+        return self.state if self._good else None
+
+
+class Community:
+    """The newest of one community: availability, and the objects of status and market."""
+
+    __slots__ = ("availability", "market", "status")
+
+    def __init__(self) -> None:
+        self.availability: bytes | None = None
+        self.status: dict[str, Any] = {}
+        self.market: dict[str, Any] = {}
+
+    @property
+    def online(self) -> bool:
+        """Whether its simulator runs."""
+        return self.availability == b"online"
+
+
+class Latest:
+    """All meters and communities, as far as the broker has told."""
+
+    def __init__(self) -> None:
+        self.meters: dict[str, Meter] = {}
+        self.communities: dict[str, Community] = {}
+        self.connected = False
+        self._settled_at_s = 0.0
+        self._news = asyncio.Event()
+
+    def broker_came(self) -> None:
+        """Forget everything: what is still true is retained, and comes again now."""
+        self.meters.clear()
+        self.communities.clear()
+        self.connected = True
+        self._tell()
+
+    async def until_connected(self) -> None:
+        """Wait for the broker."""
+        while not self.connected:
+            await self._news.wait()
+
+    def broker_went(self) -> None:
+        """Note that nothing is known for sure any more."""
+        self.connected = False
+
+    async def until_connected(self) -> None:
+        """Wait for the broker."""
+        while not self.connected:
+            await self._news.wait()
+
+    def put(self, meter_id: str, name: str, payload: bytes) -> None:
+        """Take in a retained topic of a meter; an empty payload clears it."""
+        meter = self.meters.get(meter_id)
+        if meter is None:
+            if not payload:
+                return
+            meter = self.meters[meter_id] = Meter()
+            self._tell()
+        setattr(meter, name, payload or None)
+        if not payload and meter.state is None and meter.availability is None:
+            del self.meters[meter_id]
+
+    def put_community(self, community_id: str, name: str, payload: bytes) -> None:
+        """Take in a topic of a community: availability, status or market."""
+        community = self.communities.setdefault(community_id, Community())
+        if name == "availability":
+            community.availability = payload
+            self._tell()
+        else:
+            setattr(community, name, _object(payload) or {})
+
+    def snapshot(self, meter_id: str) -> bytes | None:
+        """Return the snapshot of a meter that is there and well, else None: ask `expect` for the reason."""
+        meter = self.meters.get(meter_id)
+        if meter is None or not self.connected or meter.availability == b"offline" or self.away(meter_id):
+            return None
+        return meter.snapshot
+
+    def away(self, meter_id: str) -> bool:
+        """Tell whether the meter's simulator is known not to run; of a meter that has no known community, no."""
+        community = self.communities.get(community_of(meter_id))
+        return community is not None and not community.online
+
+    def is_online(self, meter_id: str) -> bool:
+        """Tell whether the meter sends: its own availability and its community's."""
+        meter = self.meters.get(meter_id)
+        alive = self.connected and meter is not None and not self.away(meter_id)
+        return alive and meter is not None and meter.availability == b"online"
+
+    async def expect(self, meter_id: str, *, telemetry: bool = True) -> Meter:
+        """Return a meter that is there and well, after the broker had the time to tell of it.
+
+        A meter that is faulty and says `offline` still obeys: without `telemetry` that does not matter.
+
+        Raises:
+            Problem: 404 or 503.
+
+        """
+        await self._until_told(lambda: meter_id in self.meters)
+        meter = self.meters.get(meter_id)
+        if meter is None or self._is_gone(meter_id):
+            raise unknown_meter(meter_id)
+        if self.away(meter_id):
+            raise unavailable("simulator_away", f"the simulator of {meter_id} is not running")
+        if telemetry and meter.availability == b"offline":
+            raise unavailable("meter_offline", f"{meter_id} is offline")
+        return meter
+
+    async def expect_community(self, name: str | None, own: str) -> tuple[str, Community]:
+        """Return the community `name` (None: the bridge's `own` if there is one, else the first) if its simulator runs.
+
+        Raises:
+            Problem: 404 or 503.
+
+        """
+        await self._until_told(lambda: bool(self.communities) and name in (None, *self.communities))
+        chosen = name or (own if own in self.communities else min(self.communities))
+        if chosen not in self.communities:
+            raise Problem(404, "unknown_community", f"there is no community {chosen!r}")
+        if not self.communities[chosen].online:
+            raise unavailable("simulator_away", f"the simulator of the community {chosen} is not running")
+        return chosen, self.communities[chosen]
+
+    async def _until_told(self, known: Callable[[], bool]) -> None:
+        """Wait until what is asked for is known, or the broker has told all it retains.
+
+        Raises:
+            Problem: 503, if no broker is there to tell, or nobody whom it could tell of.
+
+        """
+        while self.connected and not known() and (rest_s := self._settled_at_s - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._news.wait()
+        if not self.connected:
+            raise unavailable("broker_away", "the bridge waits for the MQTT broker")
+        if not self.communities and not known():
+            raise unavailable("simulator_away", "no simulator has announced itself on this broker yet")
+
+    def _is_gone(self, meter_id: str) -> bool:
+        """Tell whether the meter is left over from a time when its community had more meters."""
+        numbered = _NUMBERED.fullmatch(meter_id)
+        community = self.communities.get(community_of(meter_id))
+        meters = community.status.get("meters") if community is not None else None
+        return numbered is not None and isinstance(meters, int) and int(numbered[2]) > meters
+
+    def _tell(self) -> None:
+        """Wake those who wait for news."""
+        self._settled_at_s = time.monotonic() + SETTLE_S
+        self._news.set()
+        self._news.clear()
+
+
+def community_of(meter_id: str) -> str:
+    """Return the community whose naming the meter's id follows: `demo_meter`, `meter_00002`, `{community}_00001`."""
+    numbered = _NUMBERED.fullmatch(meter_id)
+    if meter_id == DEMO_METER or (numbered is not None and numbered[1] == "meter"):
+        return MAIN
+    return numbered[1] if numbered is not None else ""
+
+
+def unknown_meter(meter_id: str) -> Problem:
+    """Return the 404."""
+    shown = meter_id if len(meter_id) <= 64 else f"{meter_id[:64]}…"
+    return Problem(404, "unknown_meter", f"there is no meter {shown!r}; GET /api/v1/meters lists them")
+
+
+def _object(payload: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(payload or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,171 @@
+"""Endpoints of the marketplace: orders, prices, trades."""
+
+import uuid
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from wattswap_mqtt.contract.messages import MAX_ORDERS, CancelOrder, GetOrders, PlaceOrder, read_filters
+from wattswap_mqtt.contract.orders import read_order
+from wattswap_mqtt.contract.schema import order_request_schema, trade_schema
+from wattswap_mqtt.contract.topics import meter_of_order
+from wattswap_mqtt.core.reading import shown
+from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
+from wattswap_mqtt.roles.bridge.problems import Problem
+from wattswap_mqtt.roles.bridge.serving import (
+    AWAY,
+    COMMAND_ERRORS,
+    QueriedMeter,
+    ServedBridge,
+    body_schema,
+    documented,
+    joined,
+    json_response,
+    ref,
+)
+
+router = APIRouter(tags=["market"])
+
+_REQUEST: dict[str, Any] = order_request_schema()
+_NUMBERS = tuple(name for name, schema in _REQUEST["properties"].items() if "x-unit" in schema)
+_EXAMPLES = {
+    "sell": {"meter_id": "demo_meter", "side": "sell", "type": "market", "quantity_kwh": 1.5, "duration_sec": 900},
+    "limit": {"side": "buy", "type": "limit", "quantity_kwh": 2, "duration_sec": 3600, "price": 0.25},
+}
+_ORDER_ERRORS = {**COMMAND_ERRORS, 404: "unknown_order"}
+
+
+@router.post(
+    "/market/order",
+    summary="Place an order",
+    openapi_extra=body_schema(ref("OrderRequest"), _EXAMPLES),
+    responses=documented(
+        "the order was accepted",
+        ref("Order"),
+        errors={
+            **COMMAND_ERRORS,
+            409: "grid_disconnected market_disabled min_fill client_order_id_reused too_many_orders storage",
+            422: "missing_field unknown_field wrong_type out_of_range side_mismatch price_not_allowed invalid_json",
+        },
+    ),
+)
+async def place_order(request: Request, bridge: ServedBridge) -> Response:
+    """Place an order; the same `client_order_id` and content again returns the same order.
+
+    A refused order is kept: the problem carries its `order_id`, and `order_status: failed`.
+    """
+    order = read_order(await fields_of(request, _NUMBERS))
+    terms = order.to_terms()
+    if terms.client_order_id is None:  # so that a command which MQTT delivers twice is one order
+        terms = replace(terms, client_order_id=uuid.uuid4().hex)
+    await bridge.latest.expect(order.meter_id, telemetry=False)
+    return json_response(await bridge.asker.obeyed(order.meter_id, PlaceOrder(terms)))
+
+
+@router.get(
+    "/market/order/{order_id}",
+    summary="Status of an order",
+    responses=documented("the order", ref("Order"), errors=_ORDER_ERRORS),
+)
+async def order(
+    bridge: ServedBridge,
+    order_id: Annotated[str, Path(description="as placing it has returned", examples=["demo_meter.1"])],
+) -> Response:
+    """Return an order, however long ago it ended."""
+    meter_id = _meter_of(order_id)
+    await bridge.latest.expect(meter_id, telemetry=False)
+    return json_response(await bridge.asker.obeyed(meter_id, GetOrders(order_id)))
+
+
+@router.post(
+    "/market/cancel",
+    summary="Cancel an order",
+    openapi_extra=body_schema(
+        {"type": "object", "properties": {"order_id": {"type": "string"}}},
+        {"order": {"order_id": "demo_meter.1"}},
+        required=False,
+    ),
+    responses=documented(
+        "the order as it ended; what was delivered stays",
+        ref("Order"),
+        errors={**_ORDER_ERRORS, 409: "order_ended storage", 422: "missing_field"},
+    ),
+)
+async def cancel_order(
+    request: Request,
+    bridge: ServedBridge,
+    order_id: Annotated[str | None, Query(description="instead of a body", examples=["demo_meter.1"])] = None,
+) -> Response:
+    """End an order, named in the body (JSON or form) or in the query."""
+    fields = await fields_of(request)
+    refuse_unknown(fields, "order_id")
+    wanted = text_in(fields, "order_id", order_id)
+    meter_id = _meter_of(wanted)
+    await bridge.latest.expect(meter_id, telemetry=False)
+    return json_response(await bridge.asker.obeyed(meter_id, CancelOrder(wanted)))
+
+
+@router.get(
+    "/market/orders",
+    summary="Orders of a meter",
+    responses=documented(
+        "the newest first",
+        {"type": "object", "properties": {"orders": {"type": "array", "items": ref("Order")}}},
+        errors={**COMMAND_ERRORS, 422: "out_of_range"},
+    ),
+)
+async def orders(
+    bridge: ServedBridge,
+    meter_id: QueriedMeter,
+    status: Annotated[str | None, Query(description="a status, or `open`", examples=["open"])] = None,
+    client_order_id: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_ORDERS)] = 100,
+) -> Response:
+    """List orders of a meter, ended ones too."""
+    filters = read_filters(status, client_order_id, limit)
+    await bridge.latest.expect(meter_id, telemetry=False)
+    return json_response({"orders": await bridge.asker.obeyed(meter_id, GetOrders(filters=filters))})
+
+
+@router.get(
+    "/market",
+    summary="The marketplace of a community",
+    responses=documented(
+        "prices, depth, and the ledger's sum, which is always zero",
+        ref("Market"),
+        errors={404: "unknown_community", 503: AWAY},
+    ),
+)
+async def market(
+    bridge: ServedBridge,
+    community: Annotated[
+        str | None, Query(description="without it: the bridge's own, else the first", max_length=64)
+    ] = None,
+) -> Response:
+    """Return tariffs, best bid and ask, the last trade, and `ledger_sum_utok`."""
+    name, found = await bridge.latest.expect_community(community, bridge.settings.community)
+    return json_response({"community": name, **found.market})
+
+
+@router.get(
+    "/market/trades",
+    summary="Recent trades",
+    responses=documented(
+        "the newest last", {"type": "object", "properties": {"trades": {"type": "array", "items": trade_schema()}}}
+    ),
+)
+async def trades(
+    bridge: ServedBridge,
+    meter_id: Annotated[list[str] | None, Query(description="only of these meters")] = None,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 50,
+) -> Response:
+    """List the newest trades of all communities, as far back as the bridge remembers."""
+    return json_response(b'{"trades":' + joined(bridge.trades.find(limit, meter_ids=meter_id or ())) + b"}")
+
+
+def _meter_of(order_id: str) -> str:
+    meter_id = meter_of_order(order_id)
+    if meter_id is None:
+        raise Problem(404, "unknown_order", f"there is no order {shown(order_id)}; orders are called demo_meter.1 …")
+    return meter_id

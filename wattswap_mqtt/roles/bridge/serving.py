@@ -1,0 +1,98 @@
+"""What the endpoints have in common: how they get at the bridge, how they answer, and how both are documented."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+import orjson
+from fastapi import Depends, Path, Query, Request, Response
+
+from wattswap_mqtt.contract.orders import DEMO_METER
+from wattswap_mqtt.contract.topics import is_meter_id
+from wattswap_mqtt.roles.bridge import problems
+from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.latest import unknown_meter
+
+Schema = dict[str, Any]
+Responses = dict[int | str, dict[str, Any]]
+
+JSON = "application/json"
+
+
+async def bridge_of(request: Request) -> Bridge:
+    """Return the bridge of the application that serves the request."""
+    return cast("Bridge", request.app.state.bridge)
+
+
+ServedBridge = Annotated[Bridge, Depends(bridge_of)]
+MeterId = Annotated[str, Path(description="the meter's id", examples=[DEMO_METER])]
+
+
+async def meter_of_query(
+    meter_id: Annotated[str, Query(description="the meter's id", examples=[DEMO_METER])] = DEMO_METER,
+) -> str:
+    """Return the meter that the query names.
+
+    Raises:
+        Problem: 404, if it can be none.
+
+    """
+    if not is_meter_id(meter_id):
+        raise unknown_meter(meter_id)
+    return meter_id
+
+
+QueriedMeter = Annotated[str, Depends(meter_of_query)]
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    """Return `content` (bytes are JSON already) as the response."""
+    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    return Response(body, status, media_type=JSON)
+
+
+def joined(items: list[bytes]) -> bytes:
+    """Return a JSON array of what is JSON already."""
+    return b"[" + b",".join(items) + b"]"
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a schema among the components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def documented(
+    description: str, schema: Schema, example: object = None, errors: Mapping[int, str] | None = None
+) -> Responses:
+    """Return the documented responses: what comes with 200, and the errors as status -> codes, parted by blanks."""
+    content: dict[str, Any] = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    responses: Responses = {200: {"description": description, "content": {JSON: content}}}
+    for status, codes in (errors or {}).items():
+        responses[status] = {
+            "description": "; ".join(f"`{code}`: {problems.title_of(code)}" for code in codes.split()),
+            "content": {
+                problems.MEDIA_TYPE: {
+                    "schema": ref("Problem"),
+                    "example": problems.body_of(problems.Problem(status, codes.split()[0], "a sentence that helps")),
+                }
+            },
+        }
+        if status == 503:
+            seconds = {"description": "seconds", "schema": {"type": "integer"}}
+            responses[status]["headers"] = {"Retry-After": seconds}
+    return responses
+
+
+def body_schema(schema: Schema, examples: Mapping[str, object], *, form: bool = True, required: bool = True) -> Schema:
+    """Return what documents a request body that is read as JSON or as a form."""
+    named = {name: {"value": value} for name, value in examples.items()}
+    content: dict[str, Any] = {JSON: {"schema": schema, "examples": named}}
+    if form:
+        content["application/x-www-form-urlencoded"] = {"schema": schema}
+    return {"requestBody": {"content": content, "required": required}}
+
+
+AWAY = "broker_away simulator_away"
+"""Codes of the 503 of everything that needs the device."""
+COMMAND_ERRORS: dict[int, str] = {404: "unknown_meter", 413: "too_large", 503: f"{AWAY} busy", 504: "timeout"}

@@ -1,0 +1,213 @@
+"""Endpoints about the system: health, events, the live stream, and what there is to be measured and set."""
+
+from contextlib import aclosing
+from dataclasses import asdict
+from functools import cache
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Query, Response
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from wattswap_mqtt import __version__
+from wattswap_mqtt.contract.schema import event_schema
+from wattswap_mqtt.contract.topics import is_meter_id
+from wattswap_mqtt.core.faults import FAULTS
+from wattswap_mqtt.core.market.pricing import Tariff
+from wattswap_mqtt.core.quantities import QUANTITIES
+from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
+from wattswap_mqtt.core.switches import SWITCHES
+from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.latest import unknown_meter
+from wattswap_mqtt.roles.bridge.meters import zone_of_meter
+from wattswap_mqtt.roles.bridge.problems import unavailable
+from wattswap_mqtt.roles.bridge.serving import ServedBridge, documented, joined, json_response, ref
+from wattswap_mqtt.roles.bridge.times import time_in_query
+
+MAX_STREAMS = 200
+
+router = APIRouter(tags=["system"])
+
+
+@router.get(
+    "/health",
+    summary="Health",
+    responses={
+        **documented("all is well", ref("Health")),
+        503: {"description": "broker or simulator is away", "content": {"application/json": {"schema": ref("Health")}}},
+    },
+)
+async def health(bridge: ServedBridge) -> Response:
+    """Tell how the parts are; 503 with the same body when something is missing."""
+    body = health_of(bridge)
+    return json_response(body, 503 if body["status"] == "unavailable" else 200)
+
+
+def health_of(bridge: Bridge) -> dict[str, Any]:
+    """Return the body of `GET /health`; the figures at its top are of the bridge's own community, else the first."""
+    latest, history = bridge.latest, bridge.history
+    online = (
+        sorted(name for name, community in latest.communities.items() if community.online) if latest.connected else []
+    )
+    own = bridge.settings.community if bridge.settings.community in online else next(iter(online), None)
+    status = latest.communities[own].status if own is not None else {}
+    well = history.trouble is None and status.get("storage", "ok") == "ok" and len(online) == len(latest.communities)
+    return {
+        "status": "unavailable" if own is None else "ok" if well else "degraded",
+        "version": __version__,
+        "tick_rate": status.get("tick_rate"),
+        "time_acceleration": status.get("time_acceleration"),
+        "lag_s": status.get("lag_s"),
+        "simulated_time": status.get("simulated_time"),
+        "queue_lengths": {
+            **(status.get("queue_lengths") or {}),
+            "commands": bridge.asker.waiting,
+            "history": history.waiting,
+        },
+        "broker": {"address": str(bridge.settings.broker_address), "connected": latest.connected},
+        "communities": {
+            name: {**community.status, "availability": "online" if name in online else "offline"}
+            for name, community in sorted(latest.communities.items())
+        },
+        "meters": len(latest.meters),
+        "history": {
+            "status": "ok" if history.trouble is None else "paused",
+            "trouble": history.trouble,
+            "lost": history.lost,
+        },
+        "stream": {"clients": bridge.live.listeners, "dropped": bridge.live.dropped},
+    }
+
+
+@router.get(
+    "/events",
+    summary="Recent events",
+    responses=documented(
+        "the newest last",
+        {"type": "object", "properties": {"events": {"type": "array", "items": event_schema()}}},
+        errors={422: "invalid_time out_of_range"},
+    ),
+)
+async def events(
+    bridge: ServedBridge,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 50,
+    meter_id: Annotated[list[str] | None, Query(description="only of these meters")] = None,
+    kind: Annotated[list[str] | None, Query(alias="type", description="only of these types")] = None,
+    since: Annotated[str | None, Query(description="simulated time, ISO 8601, included")] = None,
+) -> Response:
+    """List the newest events of all meters; the bridge keeps five thousand of them."""
+    meters, kinds = _listed(meter_id), _listed(kind)
+    zone = zone_of_meter(bridge, next(iter(meters), ""))
+    since_ms = None if since is None else time_in_query("since", since, zone)
+    found = bridge.events.find(limit, meter_ids=meters, kinds=kinds, since_ms=since_ms)
+    return json_response(b'{"events":' + joined(found) + b"}")
+
+
+@router.get(
+    "/stream",
+    summary="Live stream (Server-Sent Events)",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "`event` is state, truth, availability, switches, scenario, order, event or trade; `data` "
+            "the JSON of that topic.  `id` lets a client that lost its connection go on where it was",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def stream(
+    bridge: ServedBridge,
+    meter_id: Annotated[
+        list[str] | None, Query(description="repeated or parted by commas; without it: all meters")
+    ] = None,
+    last_event_id: Annotated[str | None, Header(description="sent by browsers that connect again")] = None,
+) -> Response:
+    """Tell all that happens as it happens; first of all what is known already.
+
+    To a client that reads too slowly only the latest state of a meter is told.
+    """
+    wanted = _listed(meter_id)
+    for name in wanted:
+        if not is_meter_id(name):
+            raise unknown_meter(name)
+    if bridge.live.listeners >= MAX_STREAMS:
+        raise unavailable("busy", f"{MAX_STREAMS} clients listen already")
+    return _EventStream(
+        bridge.live.stream(frozenset(wanted) or None, bridge.present(), last_event_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+class _EventStream(StreamingResponse):
+    async def stream_response(self, send: Send) -> None:
+        """Let go of the listener as soon as its client has gone."""
+        async with aclosing(self.body_iterator):  # type: ignore[type-var] # it is the generator given above
+            await super().stream_response(send)
+
+
+@router.get(
+    "/constants",
+    summary="Constants",
+    responses=documented(
+        "what dashboards reckon with",
+        {
+            "type": "object",
+            "properties": {
+                "co2_factor": {"type": "number", "x-unit": "kg/kWh"},
+                "token_rate": {"type": "number", "x-unit": "apt/kWh"},
+                "refresh_interval_ms": {"type": "integer", "x-unit": "ms"},
+            },
+        },
+        {"co2_factor": 0.45, "token_rate": 0.08, "refresh_interval_ms": 1000},
+    ),
+)
+async def constants(bridge: ServedBridge) -> Response:
+    """Return the grid's CO₂ intensity, the feed-in tariff, and how often a meter reports."""
+    own = bridge.latest.communities.get(bridge.settings.community)
+    told = own.status.get("publish_interval_s") if own is not None else None
+    interval_s = told if isinstance(told, (int, float)) else bridge.settings.publish_interval
+    return json_response(
+        {
+            "co2_factor": CO2_KG_PER_KWH,
+            "token_rate": Tariff().feed_in_utok_per_kwh * 1e-6,
+            "refresh_interval_ms": round(interval_s * 1000),
+        }
+    )
+
+
+@router.get(
+    "/catalogue",
+    summary="Every quantity and switch",
+    responses=documented(
+        "title, unit, range and precision of all there is",
+        {
+            "type": "object",
+            "properties": {
+                name: {"type": "array", "items": {"type": "object"}} for name in ("quantities", "switches", "faults")
+            },
+        },
+    ),
+)
+async def catalogue() -> Response:
+    """List what meters report and what may be set, for those who draw dashboards."""
+    return json_response(_catalogue())
+
+
+@cache
+def _catalogue() -> bytes:
+    return orjson.dumps(
+        {
+            "quantities": [
+                {"path": path.dotted, "section": path.section, "field": path.field, **asdict(path.quantity)}
+                for path in QUANTITIES
+            ],
+            "switches": [asdict(switch) for switch in SWITCHES.values()],
+            "faults": [asdict(fault) for fault in FAULTS.values()],
+        }
+    )
+
+
+def _listed(given: list[str] | None) -> list[str]:
+    return [name for text in given or () for name in text.split(",") if name]
