@@ -86,11 +86,6 @@ class Latest:
         """Note that nothing is known for sure any more."""
         self.connected = False
 
-    async def until_connected(self) -> None:
-        """Wait for the broker."""
-        while not self.connected:
-            await self._news.wait()
-
     def put(self, meter_id: str, name: str, payload: bytes) -> None:
         """Take in a retained topic of a meter; an empty payload clears it."""
         meter = self.meters.get(meter_id)
