@@ -34,6 +34,7 @@ ALL_ROLES: tuple[Role, ...] = ("broker", "simulator", "bridge")
 EMBEDDED_METERS = 3_000
 """About what the embedded broker relays once a second."""
 FIRST_TELEMETRY_S = 2.0
+BROKER_ANSWERS_S = 1.0
 HTTP_GRACE_S = 1
 END_WITHIN_S = 4.5
 
@@ -45,6 +46,11 @@ class System:
     settings: Settings
     bridge: "FastAPI | None"
     failed: "asyncio.Future[str]"
+
+    def end_streams(self) -> None:
+        """End what an HTTP server that wants to end would wait for."""
+        if self.bridge is not None:
+            self.bridge.state.bridge.live.close()
 
 
 @asynccontextmanager
@@ -102,6 +108,9 @@ async def _start_bridge(settings: Settings, stack: AsyncExitStack) -> "FastAPI":
     create_app = await asyncio.to_thread(_import_bridge)
     bridge = create_app(settings)
     await stack.enter_async_context(bridge.router.lifespan_context(bridge))
+    with suppress(TimeoutError):  # a broker that is away is waited for by the bridge itself
+        async with asyncio.timeout(BROKER_ANSWERS_S):
+            await bridge.state.bridge.latest.until_connected()
     return bridge
 
 
@@ -171,6 +180,7 @@ async def _serve(settings: Settings, roles: Collection[Role], announce: Callable
         ends: set[asyncio.Future[Any]] = {stopping, system.failed}
         if system.bridge is not None and sock is not None:
             ends.add(await stack.enter_async_context(_http_server(system.bridge, sock)))
+            stack.callback(system.end_streams)
         announce(system.settings)
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         asyncio.get_running_loop().call_later(END_WITHIN_S, _give_up)
@@ -228,9 +238,12 @@ def listen(host: str, port: int) -> socket.socket:
 
     """
     try:
-        return socket.create_server(
+        sock = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
         )
+        # what is accepted inherits it; asyncio would not set it here, and a reply of two parts would take 44 ms
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock  # noqa: TRY300 - it is part of what may fail
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise WattSwapError(f"port {port} of {host} is in use: choose another with --http-port") from None

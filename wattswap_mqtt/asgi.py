@@ -5,21 +5,21 @@ TOML file that `WATTSWAP_CONFIG` names.  Where the server listens is the server'
 have no effect here.
 """
 
+import asyncio
 import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 from wattswap_mqtt.app import running, set_up_logging
 from wattswap_mqtt.cli import what_to_paste
 from wattswap_mqtt.config import Settings, load_settings
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
-
-if TYPE_CHECKING:
-    import asyncio
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,28 @@ class WholeSystem:
                 await send({"type": "lifespan.startup.failed", "message": f"wattswap: {error}"})
                 return
             system.failed.add_done_callback(_end_server)
+            _when_asked_to_end(system.end_streams)
             self._bridge = system.bridge
             print(what_to_paste(system.settings, ("broker", "simulator")), flush=True)
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _when_asked_to_end(callback: Callable[[], None]) -> None:
+    """Call back on the signals that end the server, before it acts on them: it tells its application too late."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # the server has no signals here either
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+
+        def handle(number: int, frame: FrameType | None, before: Any = before) -> None:  # noqa: ANN401 - as the signal module has it
+            loop.call_soon_threadsafe(callback)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(number, handle)
 
 
 def _end_server(failed: "asyncio.Future[str]") -> None:

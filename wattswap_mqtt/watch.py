@@ -16,13 +16,13 @@ from wattswap_mqtt.mqtt import Connection, Message
 
 REFRESH_S = 0.5
 COLUMNS = {
-    "pv kW": ("pv", "pv_power_kw"),
-    "load kW": ("loads", "load_power_kw"),
-    "battery kW": ("battery", "battery_power_kw"),
+    "pv": ("pv", "pv_power_kw"),
+    "load": ("loads", "load_power_kw"),
+    "battery": ("battery", "battery_power_kw"),
     "soc %": ("battery", "soc_pct"),
-    "ev kW": ("ev", "power_kw"),
-    "import kW": ("grid", "grid_import_kw"),
-    "export kW": ("grid", "grid_export_kw"),
+    "ev": ("ev", "power_kw"),
+    "import": ("grid", "grid_import_kw"),
+    "export": ("grid", "grid_export_kw"),
     "status": ("derived", "status_badge"),
 }
 
@@ -52,21 +52,26 @@ def watch(settings: Settings, only: Collection[str] | None) -> None:
                 while (rest_s := until_s - time.monotonic()) > 0:
                     connection.wait(rest_s)
                 where = f"{settings.broker_address}" + ("" if connection.connected else ", waiting for it")
-                live.update(_table(states, where, live.console.height - 6), refresh=True)
+                table = _table(states, where, live.console.height - 6)
+                if live.console.is_terminal:
+                    live.update(table, refresh=True)
+                else:  # into a file or a pipe: one table after the other
+                    live.console.print(table)
     finally:
         connection.close()
 
 
 def _table(states: Mapping[str, Mapping[str, Any]], where: str, rows: int) -> Table:
     shown = sorted(states)[: max(rows, 1)]
+    clock = f", {states[shown[0]]['timestamp'][:19].replace('T', ' ')}" if shown else ""
     more = f", {len(states) - len(shown)} more" if len(states) > len(shown) else ""
-    table = Table("meter", "time", title=f"{len(states)} meters at {where}{more}", title_justify="left")
+    table = Table(title=f"{len(states)} meters at {where}{clock}{more}; powers in kW", title_justify="left", box=None)
+    table.add_column("meter", no_wrap=True)
     for title in COLUMNS:
-        table.add_column(title, justify="left" if title == "status" else "right")
+        table.add_column(title, justify="left" if title == "status" else "right", no_wrap=True)
     for meter_id in shown:
-        state = states[meter_id]
-        cells = (state[section][field] for section, field in COLUMNS.values())
-        table.add_row(meter_id, state["timestamp"][11:19], *(_text(cell) for cell in cells))
+        cells = (states[meter_id][section][field] for section, field in COLUMNS.values())
+        table.add_row(meter_id, *(_text(cell) for cell in cells))
     return table
 
 
