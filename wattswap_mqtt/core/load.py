@@ -1,7 +1,9 @@
 """The household's demand: a mean that follows the day, the week and the year, and appliances that cycle around it.
 
 Everything random is drawn once per quarter hour, and the swings of the cycling appliances average to zero over each
-quarter hour, whatever the step: the mean of a rectangular wave over a step is taken exactly, not sampled.
+quarter hour, whatever the step: the mean of a rectangular wave over a step is taken exactly, not sampled.  Appliances
+switch at whole minutes, so that the load is constant within the longest sub-step and energies are the same at any time
+acceleration.
 """
 
 from datetime import UTC, datetime
@@ -18,7 +20,8 @@ from wattswap_mqtt.core.sun import Site
 QUARTER_S = 900
 CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
 """The first appliances."""
-DUTY = np.array([[0.5], [1 / 3], [0.15]])
+MINUTES = 15
+DUTY = np.array([[8], [5], [2]]) / MINUTES
 """Share of each quarter hour that a cycling appliance is on."""
 _PHASE_STREAM = 8
 
@@ -60,7 +63,8 @@ def quarter_at(time_s: float, plant: Plant, site: Site) -> Quarter:
     """Return the quarter hour that holds unix time `time_s`."""
     index = int(time_s // QUARTER_S)
     start_s = float(index * QUARTER_S)
-    phase = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
+    drawn = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
+    phase = np.floor(drawn * MINUTES) / MINUTES
     return Quarter(start_s, profile_kw(start_s, plant, site), profile_kw(start_s + QUARTER_S, plant, site), phase)
 
 

@@ -179,8 +179,8 @@ def _dispatch(switches: Switches, setup: Setup, demand: Demand, limits: Limits) 
         wanted = wanted + demand.ev_deficit * ~switches.grid_connected  # R4
     charge = np.maximum(demand.surplus - setup.sell_first_kw, 0.0)  # R3
     if limits.below_reserve.any():
-        recharge = np.maximum(np.minimum(RECHARGE_KW, limits.to_reserve), demand.surplus)
-        charge = np.where(limits.below_reserve, recharge, charge)  # R1
+        recharge = np.minimum(np.maximum(demand.surplus, RECHARGE_KW), limits.to_reserve)
+        charge = np.where(limits.below_reserve, np.maximum(recharge, charge), charge)  # R1
     return np.minimum(charge, limits.charge), np.minimum(wanted, limits.discharge)
 
 
