@@ -78,19 +78,35 @@ class Process:
         self.exit_code()
 
 
+def launch(data_dir, *arguments, command=(sys.executable, "-m", "wattswap_mqtt"), **environ):
+    return Process([*command, *arguments], **{"WATTSWAP_DATA_DIR": str(data_dir)} | environ)
+
+
+UP = ("up", "--mqtt-port", "0", "--http-port", "0")
+
+
 @pytest.fixture
 def start(tmp_path):
     """Return a function that starts a command of wattswap with a data directory of this test."""
     processes = []
 
-    def start(*arguments, command=(sys.executable, "-m", "wattswap_mqtt"), **environ):
-        environ = {"WATTSWAP_DATA_DIR": str(tmp_path / "data"), "PYTHONWARNINGS": "error::ResourceWarning"} | environ
-        processes.append(Process([*command, *arguments], **environ))
+    def start(*arguments, **options):
+        processes.append(launch(tmp_path / "data", *arguments, **options))
         return processes[-1]
 
     yield start
     for process in processes:
         process.kill()
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    """A `wattswap up` that several tests share, with its data directory."""
+    data_dir = tmp_path_factory.mktemp("system") / "data"
+    process = launch(data_dir, *UP, "--meters", "3", "--publish-interval", "0.2")
+    yield (*ready(process), data_dir)
+    assert process.end() == 0
+    assert not re.search("Traceback|ERROR", process.said["err"]), process.said["err"]
 
 
 @contextmanager
@@ -119,52 +135,37 @@ def assert_one_line(process, code, said):
     assert process.said["out"] == ""
 
 
-def test_up_serves_everything_and_ends_in_order(start, make_probe):
-    process = start("up", "--mqtt-port", "0", "--http-port", "0", "--meters", "3")
-    web, address = ready(process)
+def test_up_serves_mqtt_and_rest(system, make_probe):
+    web, address, _ = system
     probe = make_probe(address)
     probe.subscribe("wattswap/#")
-    state = probe.wait_for_json(STATE)
-    assert state["meter_id"] == "demo_meter"
-    assert get(f"{web}/api/v1/meter/demo_meter/snapshot")["meter_id"] == "demo_meter"
-    assert get(f"{web}/api/v1/health")["tick_rate"] >= 0
+    assert probe.wait_for_json(STATE)["meter_id"] == "demo_meter"
+    assert get(f"{web}/api/v1/meter/meter_00003/snapshot")["meter_id"] == "meter_00003"
+    assert httpx.get(f"{web}/docs").status_code == 200
     probe.publish("wattswap/meter/demo_meter/switch/daytime/set", "ON")
     assert probe.wait_for_json("wattswap/meter/demo_meter/ack")["status"] == "ok"
-    assert process.end() == 0
-    probe.wait_for("wattswap/community/main/availability", lambda message: message.payload == b"offline")
-    assert "Traceback" not in process.said["err"]
-    assert "ERROR" not in process.said["err"]
 
 
-def test_what_was_acknowledged_is_there_after_the_next_start(start, make_probe):
-    process = start("up", "--mqtt-port", "0", "--http-port", "0")
-    probe = make_probe(ready(process)[1])
-    probe.subscribe("wattswap/meter/demo_meter/+")
+def test_up_ends_in_order_and_goes_on_where_it_was(start, make_probe):
+    process = start(*UP)
+    web, address = ready(process)
+    assert get(f"{web}/api/v1/meter/demo_meter/snapshot")["meter_id"] == "demo_meter"  # as soon as it says it is ready
+    probe = make_probe(address)
+    probe.subscribe("wattswap/#")
     probe.publish("wattswap/meter/demo_meter/switch/battery_reserve_pct/set", "42")
     assert probe.wait_for_json("wattswap/meter/demo_meter/ack")["result"] == 42
-    assert process.end(signal.SIGINT) == 0
-    web, _ = ready(start("up", "--mqtt-port", "0", "--http-port", "0"))
-    assert get(f"{web}/api/v1/control/switches")["battery_reserve_pct"] == 42
-
-
-def test_asked_to_end_twice_it_ends_at_once(start):
-    process = start("up", "--mqtt-port", "0", "--http-port", "0")
-    web, _ = ready(process)
-    with socket.create_connection(("127.0.0.1", int(web.rpartition(":")[2]))) as listener:
-        listener.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")  # an open stream delays an orderly end
-        assert listener.recv(100).startswith(b"HTTP/1.1 200")
-        process.send(signal.SIGINT)
-        process.send(signal.SIGINT)
-        assert process.exit_code() in {0, 130}
-
-
-def test_an_open_stream_does_not_keep_it_from_ending(start):
-    process = start("up", "--mqtt-port", "0", "--http-port", "0")
-    web, _ = ready(process)
     with httpx.stream("GET", f"{web}/api/v1/stream", timeout=PATIENCE_S) as stream:
         assert next(stream.iter_lines())
         assert process.end() == 0
-    assert "ERROR" not in process.said["err"]
+    probe.wait_for("wattswap/community/main/availability", lambda message: message.payload == b"offline")
+    assert not re.search("Traceback|ERROR", process.said["err"])
+    again = start(*UP)
+    web, _ = ready(again)
+    assert get(f"{web}/api/v1/control/switches")["battery_reserve_pct"] == 42
+    again.send(signal.SIGINT)
+    again.send(signal.SIGINT)  # asked twice it ends at once
+    assert again.exit_code() in {0, 130}
+    assert "Traceback" not in again.said["err"]
 
 
 def test_a_busy_http_port_is_told_before_anything_has_begun(start, tmp_path):
@@ -188,27 +189,23 @@ def test_wrong_settings_are_told(start):
 
 def test_a_data_directory_that_cannot_be_used_is_told(start, tmp_path):
     (tmp_path / "data").write_text("a file in the way")
-    process = start("up", "--mqtt-port", "0", "--http-port", "0")
+    process = start(*UP)
     assert_one_line(process, 1, f"^wattswap: {tmp_path}/data.* cannot be used: File exists")
 
 
-def test_a_data_directory_in_use_is_told(start):
-    ready(start("up", "--mqtt-port", "0", "--http-port", "0"))
-    second = start("up", "--mqtt-port", "0", "--http-port", "0")
-    assert_one_line(second, 1, "^wattswap: .*another process uses it.*--data-dir")
+def test_a_data_directory_in_use_is_told(system, start):
+    assert_one_line(start(*UP, WATTSWAP_DATA_DIR=str(system[2])), 1, "^wattswap: .*another process uses it.*--data-dir")
 
 
 def test_a_corrupt_data_file_is_set_aside_and_told(start, tmp_path):
-    ready_once = start("up", "--mqtt-port", "0", "--http-port", "0")
-    ready(ready_once)
-    assert ready_once.end() == 0
-    [file] = (tmp_path / "data").glob("community-*.sqlite")
+    file = tmp_path / "data" / "community-main.sqlite"
+    file.parent.mkdir()
     file.write_bytes(b"garbage" * 1000)
-    ready(again := start("up", "--mqtt-port", "0", "--http-port", "0"))
-    [aside] = (tmp_path / "data").glob("community-*.corrupt-*")
+    process = start(*UP)
+    ready(process)
+    [aside] = file.parent.glob("community-main.sqlite.corrupt-*")
     assert aside.read_bytes() == b"garbage" * 1000
-    again.wait_to_say(re.escape(aside.name), "err")
-    assert again.end() == 0
+    process.wait_to_say(re.escape(aside.name), "err")
 
 
 def test_a_data_file_of_a_newer_version_is_refused(start, tmp_path):
@@ -216,7 +213,7 @@ def test_a_data_file_of_a_newer_version_is_refused(start, tmp_path):
     db = sqlite3.connect(tmp_path / "data" / "community-main.sqlite")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    assert_one_line(start("up", "--mqtt-port", "0", "--http-port", "0"), 1, "^wattswap: .*newer")
+    assert_one_line(start(*UP), 1, "^wattswap: .*newer")
 
 
 def test_the_roles_run_apart_and_wait_for_a_broker_that_is_away(start, free_port, make_probe):
@@ -239,22 +236,24 @@ def test_the_roles_run_apart_and_wait_for_a_broker_that_is_away(start, free_port
         assert "Traceback" not in process.said["err"]
 
 
-@pytest.mark.parametrize("module", ["main:app", "wattswap_mqtt.asgi:app"])
-def test_an_asgi_server_serves_everything(start, free_port, make_probe, module):
+def test_an_asgi_server_serves_everything(start, free_port, make_probe):
     http_port, mqtt_port = free_port(), free_port()
-    uvicorn = (sys.executable, "-m", "uvicorn", module, "--port", str(http_port))
-    process = start(command=uvicorn, WATTSWAP_MQTT_PORT=str(mqtt_port))
+    uvicorn = (sys.executable, "-m", "uvicorn", "--port")
+    environ = {"WATTSWAP_MQTT_PORT": str(mqtt_port)}
+    process = start(command=(*uvicorn, f"{http_port}", "main:app"), **environ)
     process.wait_to_say(f"Uvicorn running on http://127.0.0.1:{http_port}", "err")
-    assert get(f"http://127.0.0.1:{http_port}/api/v1/meter/demo_meter/snapshot")["meter_id"] == "demo_meter"
+    web = f"http://127.0.0.1:{http_port}"
+    assert get(f"{web}/api/v1/meter/demo_meter/snapshot")["meter_id"] == "demo_meter"
     probe = make_probe(BrokerAddress("127.0.0.1", mqtt_port))
     probe.subscribe(STATE)
     probe.wait_for(STATE)
-    second = start(command=(*uvicorn[:-1], str(free_port())), WATTSWAP_MQTT_PORT=str(mqtt_port))
+    second = start(command=(*uvicorn, "0", "wattswap_mqtt.asgi:app"), **environ)
     assert second.exit_code() != 0
     assert f"port {mqtt_port} is in use" in second.said["err"]
-    assert "Traceback" not in second.said["err"]
-    process.end(signal.SIGINT)
-    assert "Traceback" not in process.said["err"]
+    with httpx.stream("GET", f"{web}/api/v1/stream", timeout=PATIENCE_S) as stream:
+        assert next(stream.iter_lines())
+        process.end(signal.SIGINT)
+    assert "Traceback" not in process.said["err"] + second.said["err"]
 
 
 def test_an_asgi_server_is_told_of_wrong_settings(start):
@@ -270,9 +269,8 @@ def test_all_scenarios_are_as_documented(start):
     assert process.said["out"].count(" ok") >= 12 * 7
 
 
-def test_scenarios_are_checked_on_a_running_system_with_noise(start, make_probe):
-    running = start("up", "--mqtt-port", "0", "--http-port", "0", "--publish-interval", "0.2")
-    _, address = ready(running)
+def test_scenarios_are_checked_on_a_running_system_with_noise(system, start, make_probe):
+    _, address, _ = system
     check = start("scenario", "run", "battery-management", "--broker", str(address))
     assert check.exit_code() == 0, check.said
     assert "mean of a quarter hour" in check.said["out"]
@@ -282,16 +280,9 @@ def test_scenarios_are_checked_on_a_running_system_with_noise(start, make_probe)
     assert probe.wait_for_json("wattswap/meter/demo_meter/switches")["time_acceleration"] == 1
 
 
-def test_a_scenario_needs_somebody_who_answers(start, free_port):
-    process = start("scenario", "run", "1", "--broker", f"mqtt://127.0.0.1:{free_port()}")
-    assert process.exit_code() == 1
-    assert "wattswap: no broker answers at" in process.said["err"]
-
-
-def test_watch_shows_the_meters(start):
-    _, address = ready(start("up", "--mqtt-port", "0", "--http-port", "0"))
-    watch = start("watch", "--broker", str(address))
-    watch.wait_to_say("meter_00002")
+def test_watch_shows_the_meters(system, start):
+    watch = start("watch", "--broker", str(system[1]))
+    watch.wait_to_say("meter_00003")
     assert watch.end(signal.SIGINT) == 0
     assert watch.said["err"].count("ERROR") == 0
 

@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 
-from wattswap_mqtt import __version__, cli
+from wattswap_mqtt import __version__, cli, remote_meter
 from wattswap_mqtt.config import Settings, flag_of
 from wattswap_mqtt.core.scenarios import SCENARIOS
 
@@ -88,6 +88,13 @@ def test_scenarios_are_listed_and_shown(run):
     assert code == 0
     assert "bias_pct" in out
     assert SCENARIOS["sensor-bias"].status_line in out
+
+
+def test_a_scenario_needs_somebody_who_answers(run, monkeypatch):
+    monkeypatch.setattr(remote_meter, "PATIENCE_S", 0.1)
+    code, out, err = run("scenario", "run", "1", "--broker", "mqtt://127.0.0.1:1")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == "wattswap: no broker answers at mqtt://127.0.0.1:1"
 
 
 def test_simulate_writes_energies_by_the_quarter_hour(run, tmp_path):
