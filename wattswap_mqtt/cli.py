@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -140,6 +141,13 @@ def _settings(args: argparse.Namespace) -> Settings:
     return settings
 
 
+def _quietly(settings: Settings) -> Settings:
+    """Say only what is wrong beside the tables of a command, unless more was asked for."""
+    if "log_level" not in settings.model_fields_set:
+        logging.getLogger().setLevel(logging.WARNING)
+    return settings
+
+
 def _roles(*roles: Role) -> Command:
     def run(args: argparse.Namespace) -> None:
         settings = _settings(args)
@@ -166,9 +174,10 @@ def what_to_paste(settings: Settings, roles: Sequence[Role]) -> str:
         from wattswap_mqtt.core.plant import meter_ids
 
         options = f"-h {broker.host} -p {broker.port}"
-        options += f" --cafile {broker.ca_file}" * bool(broker.ca_file) + f" -u {broker.username} -P …" * bool(
-            broker.username
-        )
+        if broker.tls:
+            options += f" --cafile {broker.ca_file}" if broker.ca_file else " --tls-use-os-certs"
+        if broker.username:
+            options += f" -u {broker.username} -P …"
         meter = f"{settings.base_topic}/meter/{meter_ids(settings.community, 1)[0]}"
         lines += [
             "  paste into a shell:",
@@ -194,13 +203,13 @@ def _scenario_show(args: argparse.Namespace) -> None:
 def _scenario_run(args: argparse.Namespace) -> int:
     from wattswap_mqtt import scenario_runner
 
-    return scenario_runner.run(_settings(args), args.name, args.meter)
+    return scenario_runner.run(_quietly(_settings(args)), args.name, args.meter)
 
 
 def _watch(args: argparse.Namespace) -> None:
     from wattswap_mqtt import watch
 
-    watch.watch(_settings(args), args.meter)
+    watch.watch(_quietly(_settings(args)), args.meter)
 
 
 def _simulate(args: argparse.Namespace) -> None:
