@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -106,7 +107,10 @@ class MosquittoProcess:
         self._config.write_text(f"listener {port} 127.0.0.1\nuser root\nset_tcp_nodelay true\n{settings}\n")
 
     def start(self) -> None:
-        self._process = subprocess.Popen(["mosquitto", "-c", self._config], stderr=subprocess.DEVNULL)
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"  # not on the PATH of Debian's ordinary users
+        self._process = subprocess.Popen(
+            [program, "-c", self._config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wait_until(self._answers, "mosquitto answers")
 
     def _answers(self) -> bool:
@@ -139,7 +143,14 @@ def broker_address(broker: AmqttThread | MosquittoProcess) -> BrokerAddress:
 class MqttProbe:
     """A client that owes nothing to the code under test: blocking calls, and it forgets nothing it has received."""
 
-    def __init__(self, address: BrokerAddress, *, client_id: str = "", will: Message | None = None) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        client_id: str = "",
+        will: Message | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.received: list[Message] = []
         self._unseen: list[Message] = []
         self._news = threading.Condition()
@@ -155,7 +166,11 @@ class MqttProbe:
             self._client.will_set(will.topic, will.payload, will.qos, will.retain)
         self._client.connect(address.host, address.port)
         self._client.loop_start()
-        wait_until(self._client.is_connected, "the probe is connected")
+        try:
+            wait_until(self._client.is_connected, "the probe is connected", patience_s)
+        except pytest.fail.Exception:
+            self.close()
+            raise
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         """Subscribe, and wait until the broker has said so."""
@@ -166,6 +181,10 @@ class MqttProbe:
     def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> None:
         """Publish, and wait until the broker has it."""
         self._client.publish(topic, payload, qos, retain).wait_for_publish(PATIENCE_S)
+
+    def send(self, topic: str, payload: bytes | str) -> None:
+        """Publish without waiting for anything."""
+        self._client.publish(topic, payload, 1)
 
     def wait_for(
         self,
