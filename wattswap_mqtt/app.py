@@ -150,6 +150,7 @@ class SimulatorThread:
         except BaseException as error:
             log.exception("the simulator failed")
             reason = repr(error)
+        self._simulator.announced.set()  # nobody is to wait for it any more
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(self._end, reason)
 
@@ -170,36 +171,39 @@ def serve(settings: Settings, roles: Collection[Role], announce: Callable[[Setti
 
 
 async def _serve(settings: Settings, roles: Collection[Role], announce: Callable[[Settings], None]) -> None:
-    stopping = _stopped_by_signal()
-    sock = None
-    async with AsyncExitStack() as stack:
-        if "bridge" in roles:  # first of all: a busy port is told before anything has begun
-            sock = stack.enter_context(listen(settings.http_host, settings.http_port))
-            settings = settings.model_copy(update={"http_port": sock.getsockname()[1]})
-        system = await stack.enter_async_context(running(settings, roles))
-        ends: set[asyncio.Future[Any]] = {stopping, system.failed}
-        if system.bridge is not None and sock is not None:
-            ends.add(await stack.enter_async_context(_http_server(system.bridge, sock)))
-            stack.callback(system.end_streams)
-        announce(system.settings)
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        asyncio.get_running_loop().call_later(END_WITHIN_S, _give_up)
-    if system.failed.done():
-        raise WattSwapError(system.failed.result())
+    _cancel_on_signals()
+    with suppress(asyncio.CancelledError):  # asked to end, perhaps before all was up
+        async with AsyncExitStack() as stack:
+            sock = None
+            if "bridge" in roles:  # first of all: a busy port is told before anything has begun
+                sock = stack.enter_context(listen(settings.http_host, settings.http_port))
+                settings = settings.model_copy(update={"http_port": sock.getsockname()[1]})
+            system = await stack.enter_async_context(running(settings, roles))
+            ends: set[asyncio.Future[Any]] = {system.failed}
+            if system.bridge is not None and sock is not None:
+                ends.add(await stack.enter_async_context(_http_server(system.bridge, sock)))
+                stack.callback(system.end_streams)
+            announce(system.settings)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            asyncio.get_running_loop().call_later(END_WITHIN_S, _give_up)
+        raise WattSwapError(system.failed.result() if system.failed.done() else "the HTTP server ended unexpectedly")
 
 
-def _stopped_by_signal() -> "asyncio.Future[None]":
-    loop = asyncio.get_running_loop()
-    stopping: asyncio.Future[None] = loop.create_future()
+def _cancel_on_signals() -> None:
+    """Let SIGTERM and Ctrl-C cancel the calling task, so that what it has entered is left in order."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    asked: list[int] = []
 
-    def stop() -> None:
-        if stopping.done():
-            os._exit(130)  # asked twice: at once; what was acknowledged is on the disk
-        stopping.set_result(None)
+    def end(number: int) -> None:
+        if asked:
+            os._exit(128 + number)  # asked twice: at once; what was acknowledged is on the disk
+        asked.append(number)
+        loop.call_later(END_WITHIN_S, _give_up)
+        if task is not None:
+            task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    return stopping
+        loop.add_signal_handler(number, end, number)
 
 
 def _give_up() -> None:

@@ -6,6 +6,7 @@ A flag (`--http-port`) beats the environment (`WATTSWAP_HTTP_PORT`), which beats
 
 import difflib
 import os
+import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from wattswap_mqtt.core.errors import ConfigError
 ENV_PREFIX = "WATTSWAP_"
 BROKER_FORMS = "embedded, mqtt://[user:password@]host[:port] or mqtts://…"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+TOPIC_PREFIX = re.compile(r"(?!\$)[^/#+{}\s\x00-\x1f]+(/[^/#+{}\s\x00-\x1f]+)*")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not bound
 """Where a listener bound to every interface is reached from this machine."""
@@ -89,8 +91,10 @@ def _zone(value: str) -> str:
 
 
 def _topic(value: str) -> str:
-    if value.startswith("$") or not all(value.split("/")) or any(c in "+#" or not c.isprintable() for c in value):
-        raise ValueError("takes a topic such as wattswap or home/wattswap: no empty level, no + or #, no leading $")
+    if not TOPIC_PREFIX.fullmatch(value):
+        raise ValueError(
+            "takes a topic such as wattswap or home/wattswap: no blanks, + or #, no empty level, no leading $"
+        )
     return value
 
 

@@ -168,6 +168,15 @@ def test_up_ends_in_order_and_goes_on_where_it_was(start, make_probe):
     assert "Traceback" not in again.said["err"]
 
 
+def test_asked_to_end_before_it_is_up_it_ends_in_order(start, free_port):
+    port = free_port()
+    process = start("up", "--mqtt-port", f"{port}", "--http-port", "0")
+    with socket.socket() as sock:
+        wait_until(lambda: sock.connect_ex(("127.0.0.1", port)) == 0, "the broker listens")
+        assert process.end() == 0
+    assert "Traceback" not in process.said["err"]
+
+
 def test_a_busy_http_port_is_told_before_anything_has_begun(start, tmp_path):
     with occupied() as port:
         assert_one_line(

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from wattswap_mqtt.config import TOPIC_PREFIX
 from wattswap_mqtt.core.errors import ConfigError
 
 METER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -106,7 +107,6 @@ _FOR_THE_BRIDGE = (
     STATE, TRUTH, AVAILABILITY, SWITCHES_STATE, SCENARIO_STATE, ORDER, ACK, EVENT,
     COMMUNITY_AVAILABILITY, COMMUNITY_STATUS, COMMUNITY_MARKET, COMMUNITY_TRADE,
 )  # fmt: skip
-_PREFIX = re.compile(r"(?!\$)[^/#+{}\s\x00-\x1f]+(/[^/#+{}\s\x00-\x1f]+)*")
 
 
 def is_meter_id(text: str) -> bool:
@@ -134,7 +134,7 @@ class Topics:
 
     def __post_init__(self) -> None:
         for flag, prefix in (("base-topic", self.base), ("discovery-prefix", self.discovery_prefix)):
-            if not _PREFIX.fullmatch(prefix) or len(prefix) > 200:
+            if not TOPIC_PREFIX.fullmatch(prefix) or len(prefix) > 200:
                 raise ConfigError(f"--{flag} takes a topic such as home/wattswap, no blanks, # or +, not {prefix!r}")
 
     def of_meter(self, meter_id: str, channel: Channel) -> str:
