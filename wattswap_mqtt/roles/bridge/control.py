@@ -3,15 +3,15 @@
 from dataclasses import asdict
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Path, Request, Response
 
 from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switches
 from wattswap_mqtt.contract.orders import DEMO_METER
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS, scenario_named
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS, Scenario, scenario_named
 from wattswap_mqtt.core.switches import SWITCHES
 from wattswap_mqtt.roles.bridge.bodies import fields_of, meter_in, refuse_unknown, text_in
 from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.latest import json_object
 from wattswap_mqtt.roles.bridge.problems import invalid, unavailable
 from wattswap_mqtt.roles.bridge.serving import (
     AWAY,
@@ -81,7 +81,9 @@ async def set_switch(request: Request, bridge: ServedBridge) -> Response:
 @router.get(
     "/control/switches",
     summary="All switches of a meter",
-    responses=documented("every switch and its value", ref("Switches"), errors={404: "unknown_meter", 503: AWAY}),
+    responses=documented(
+        "every switch and its value", ref("Switches"), errors={404: "unknown_meter", 503: f"{AWAY} no_snapshot"}
+    ),
 )
 async def switches(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
     """Return every switch of a meter and its value."""
@@ -100,7 +102,7 @@ async def switches(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
 )
 async def time_acceleration(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
     """Return how fast the clock of the meter's community runs; 0 is paused."""
-    values = orjson.loads(await _switches(bridge, meter_id))
+    values = await _switches(bridge, meter_id)
     return json_response({"time_acceleration": values.get("time_acceleration")})
 
 
@@ -117,7 +119,7 @@ async def time_acceleration(bridge: ServedBridge, meter_id: QueriedMeter) -> Res
 )
 async def scenarios() -> Response:
     """List the scenarios: what each sets, and what the meter then does."""
-    return json_response({"scenarios": [asdict(scenario) for scenario in SCENARIOS.values()]})
+    return json_response({"scenarios": [_told(scenario) for scenario in SCENARIOS.values()]})
 
 
 @router.post(
@@ -160,8 +162,21 @@ async def set_scenario(
     return json_response({"status": "ok", "meter_id": meter_id, "scenario": result})
 
 
-async def _switches(bridge: Bridge, meter_id: str) -> bytes:
-    meter = await bridge.latest.expect(meter_id, telemetry=False)
-    if meter.switches is None:
-        raise unavailable("simulator_away", f"{meter_id} has not told its switches yet")
-    return meter.switches
+def _told(scenario: Scenario) -> dict[str, object]:
+    return {
+        "slug": scenario.slug,
+        "number": scenario.number,
+        "title": scenario.title,
+        "switches": scenario.switches,
+        "soc_pct": scenario.soc_pct,
+        "base_load_kw": scenario.base_load_kw,
+        "expected": asdict(scenario.expected),
+        "system_status": scenario.status_line,
+    }
+
+
+async def _switches(bridge: Bridge, meter_id: str) -> dict[str, object]:
+    values = json_object((await bridge.latest.expect(meter_id, telemetry=False)).switches)
+    if values is None:
+        raise unavailable("no_snapshot", f"{meter_id} has not told its switches yet")
+    return values

@@ -23,11 +23,21 @@ _NUMBERED = re.compile(r"(.+)_([0-9]{5,})")
 
 
 class Meter:
-    """The newest payloads of one meter; None is not known, or cleared."""
+    """The newest payloads of one meter; None is not known, or cleared.
 
-    __slots__ = ("_checked", "_good", "availability", "scenario", "state", "switches", "truth")
+    `community` and `number` are what the id tells by the way meters are named: `demo_meter`, `meter_00002` and so on of
+    the community `main`, `{community}_00001` of others; no community and 0 if it tells nothing.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_checked", "_good", "availability", "community", "number", "scenario", "state", "switches", "truth",
+    )  # fmt: skip
+
+    def __init__(self, meter_id: str) -> None:
+        numbered = _NUMBERED.fullmatch(meter_id)
+        self.community, self.number = (numbered[1], int(numbered[2])) if numbered is not None else ("", 0)
+        if meter_id == DEMO_METER or self.community == "meter":
+            self.community = MAIN
         self.state: bytes | None = None
         self.truth: bytes | None = None
         self.availability: bytes | None = None
@@ -38,9 +48,9 @@ class Meter:
 
     @property
     def snapshot(self) -> bytes | None:
-        """The newest state if it is a JSON object: anyone may publish anything."""
+        """The newest state, if it is a JSON object."""
         if self.state is not self._checked:
-            self._checked, self._good = self.state, _object(self.state) is not None
+            self._checked, self._good = self.state, json_object(self.state) is not None
         return self.state if self._good else None
 
 
@@ -58,6 +68,12 @@ class Community:
     def online(self) -> bool:
         """Whether its simulator runs."""
         return self.availability == b"online"
+
+    @property
+    def meters(self) -> int | None:
+        """How many meters it has, if it has said so."""
+        meters = self.status.get("meters")
+        return meters if isinstance(meters, int) else None
 
 
 class Latest:
@@ -92,7 +108,7 @@ class Latest:
         if meter is None:
             if not payload:
                 return
-            meter = self.meters[meter_id] = Meter()
+            meter = self.meters[meter_id] = Meter(meter_id)
             self._tell()
         setattr(meter, name, payload or None)
         if not payload and meter.state is None and meter.availability is None:
@@ -105,25 +121,23 @@ class Latest:
             community.availability = payload
             self._tell()
         else:
-            setattr(community, name, _object(payload) or {})
+            setattr(community, name, json_object(payload) or {})
 
     def snapshot(self, meter_id: str) -> bytes | None:
         """Return the snapshot of a meter that is there and well, else None: ask `expect` for the reason."""
         meter = self.meters.get(meter_id)
-        if meter is None or not self.connected or meter.availability == b"offline" or self.away(meter_id):
+        if meter is None or not self.connected or meter.availability == b"offline" or not self._is_served(meter):
             return None
         return meter.snapshot
 
-    def away(self, meter_id: str) -> bool:
-        """Tell whether the meter's simulator is known not to run; of a meter that has no known community, no."""
-        community = self.communities.get(community_of(meter_id))
-        return community is not None and not community.online
+    def names(self) -> list[str]:
+        """Return the ids of all meters that are not gone, sorted."""
+        return sorted(name for name, meter in self.meters.items() if not self._is_gone(meter))
 
     def is_online(self, meter_id: str) -> bool:
         """Tell whether the meter sends: its own availability and its community's."""
         meter = self.meters.get(meter_id)
-        alive = self.connected and meter is not None and not self.away(meter_id)
-        return alive and meter is not None and meter.availability == b"online"
+        return meter is not None and self.connected and meter.availability == b"online" and self._is_served(meter)
 
     async def expect(self, meter_id: str, *, telemetry: bool = True) -> Meter:
         """Return a meter that is there and well, after the broker had the time to tell of it.
@@ -136,9 +150,9 @@ class Latest:
         """
         await self._until_told(lambda: meter_id in self.meters)
         meter = self.meters.get(meter_id)
-        if meter is None or self._is_gone(meter_id):
+        if meter is None or self._is_gone(meter):
             raise unknown_meter(meter_id)
-        if self.away(meter_id):
+        if not self._is_served(meter):
             raise unavailable("simulator_away", f"the simulator of {meter_id} is not running")
         if telemetry and meter.availability == b"offline":
             raise unavailable("meter_offline", f"{meter_id} is offline")
@@ -175,12 +189,17 @@ class Latest:
         if not self.communities and not known():
             raise unavailable("simulator_away", "no simulator has announced itself on this broker yet")
 
-    def _is_gone(self, meter_id: str) -> bool:
+    def _is_gone(self, meter: Meter) -> bool:
         """Tell whether the meter is left over from a time when its community had more meters."""
-        numbered = _NUMBERED.fullmatch(meter_id)
-        community = self.communities.get(community_of(meter_id))
-        meters = community.status.get("meters") if community is not None else None
-        return numbered is not None and isinstance(meters, int) and int(numbered[2]) > meters
+        community = self.communities.get(meter.community)
+        return community is not None and community.meters is not None and meter.number > community.meters
+
+    def _is_served(self, meter: Meter) -> bool:
+        """Tell whether a simulator runs the meter; of one without a known community that is taken on trust."""
+        community = self.communities.get(meter.community)
+        return community is None or (
+            community.online and (community.meters is None or meter.number <= community.meters)
+        )
 
     def _tell(self) -> None:
         """Wake those who wait for news."""
@@ -189,21 +208,14 @@ class Latest:
         self._news.clear()
 
 
-def community_of(meter_id: str) -> str:
-    """Return the community whose naming the meter's id follows: `demo_meter`, `meter_00002`, `{community}_00001`."""
-    numbered = _NUMBERED.fullmatch(meter_id)
-    if meter_id == DEMO_METER or (numbered is not None and numbered[1] == "meter"):
-        return MAIN
-    return numbered[1] if numbered is not None else ""
-
-
 def unknown_meter(meter_id: str) -> Problem:
     """Return the 404."""
     shown = meter_id if len(meter_id) <= 64 else f"{meter_id[:64]}…"
     return Problem(404, "unknown_meter", f"there is no meter {shown!r}; GET /api/v1/meters lists them")
 
 
-def _object(payload: bytes | None) -> dict[str, Any] | None:
+def json_object(payload: bytes | None) -> dict[str, Any] | None:
+    """Return the JSON object in a payload, None if it is something else: anyone may publish anything."""
     try:
         found = orjson.loads(payload or b"")
     except orjson.JSONDecodeError:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from wattswap_mqtt.contract.topics import is_meter_id
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.roles.bridge.intake import Bridge
-from wattswap_mqtt.roles.bridge.latest import community_of, unknown_meter
+from wattswap_mqtt.roles.bridge.latest import unknown_meter
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid, unavailable
 from wattswap_mqtt.roles.bridge.serving import AWAY, MeterId, ServedBridge, documented, joined, json_response, ref
 from wattswap_mqtt.roles.bridge.times import cursor_at, time_in_query, time_of_cursor
@@ -77,7 +77,7 @@ async def truth(meter_id: MeterId, bridge: ServedBridge) -> Response:
                         "properties": {
                             "meter_id": {"type": "string"},
                             "availability": {"type": "string", "enum": ["online", "offline"]},
-                            "community": {"type": "string"},
+                            "community": {"type": ["string", "null"]},
                             "scenario": {"type": ["string", "null"]},
                         },
                     },
@@ -101,7 +101,7 @@ async def meters(
 ) -> Response:
     """List the meters that the broker knows, whether they are there or not."""
     latest = bridge.latest
-    names = sorted(latest.meters)
+    names = latest.names()
     page = list(islice((name for name in names if name > cursor), limit))
     found = []
     for name in page:
@@ -110,7 +110,7 @@ async def meters(
             {
                 "meter_id": name,
                 "availability": "online" if latest.is_online(name) else "offline",
-                "community": community_of(name),
+                "community": latest.meters[name].community or None,
                 "scenario": scenario.decode(errors="replace") if scenario else None,
             }
         )

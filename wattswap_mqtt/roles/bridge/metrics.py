@@ -54,7 +54,7 @@ def _of_communities(bridge: Bridge) -> Iterator[str]:
 
 
 def _of_meters(bridge: Bridge) -> Iterator[str]:
-    names = list(islice(sorted(bridge.latest.meters), METERS))
+    names = list(islice(bridge.latest.names(), METERS))
     online = [(_label(meter_id=name), int(bridge.latest.is_online(name))) for name in names]
     yield from _metric("meter_online", "gauge", "1 while the meter reports", online)
     told = ((name, bridge.latest.snapshot(name)) for name in names)

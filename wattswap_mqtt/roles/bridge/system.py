@@ -61,7 +61,7 @@ def health_of(bridge: Bridge) -> dict[str, Any]:
         "lag_s": status.get("lag_s"),
         "simulated_time": status.get("simulated_time"),
         "queue_lengths": {
-            **(status.get("queue_lengths") or {}),
+            **(queues if isinstance(queues := status.get("queue_lengths"), dict) else {}),
             "commands": bridge.asker.waiting,
             "history": history.waiting,
         },
