@@ -24,7 +24,6 @@ class Setup(NamedTuple):
     follows_sun: Bools
     target_sun_level: Floats
     any_follows_sun: bool
-    any_switched_sun: bool
     any_manual_load: bool
     any_ev: bool
     any_islanded: bool
@@ -45,7 +44,6 @@ def setup_of(plant: Plant, switches: Switches) -> Setup:
         follows_sun=follows_sun,
         target_sun_level=switches.daytime.astype(np.float64),
         any_follows_sun=bool(follows_sun.any()),
-        any_switched_sun=not follows_sun.all(),
         any_manual_load=bool(switches.manual_load_delta_kw.any()),
         any_ev=bool((switches.ev_plug & (switches.ev_mode != 0)).any()),
         any_islanded=not on_grid.all(),

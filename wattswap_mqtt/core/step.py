@@ -116,7 +116,7 @@ def step(
 
 def _sun_level(state: State, setup: Setup, dt_s: float) -> Floats:
     """Move the level of the daytime switch towards night or full sun."""
-    if not setup.any_switched_sun:
+    if (state.sun_level == setup.target_sun_level).all():
         return state.sun_level
     moved = dt_s / pv.SUNRISE_S
     return np.maximum(np.minimum(setup.target_sun_level, state.sun_level + moved), state.sun_level - moved)
@@ -229,7 +229,7 @@ def _flows(setup: Setup, potential: Floats, demand: Demand, charge: Floats, disc
     if beyond.any():
         missing = np.maximum(beyond, 0.0)
         cut = np.minimum(charge, missing)
-        unserved, curtailed = missing - cut, missing - beyond
+        unserved, curtailed = missing - cut, np.minimum(missing - beyond, potential)
         flows[Flow.CHARGE] -= cut
         flows[Flow.UNSERVED], flows[Flow.CURTAILED] = unserved, curtailed
         flows[Flow.PV] -= curtailed
