@@ -8,7 +8,7 @@ import numpy as np
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.quantities import QUANTITIES
+from wattswap_mqtt.core.quantities import QUANTITIES, rounded
 from wattswap_mqtt.core.records import Flow, Register
 
 NOON_S = datetime.fromisoformat("2026-06-17T12:00:00+02:00").timestamp()
@@ -56,22 +56,22 @@ def soc_of(homes: Community, meter: int = 0) -> float:
 
 
 def reading(homes: Community, meter: int = 0) -> dict[str, float | str]:
-    """Return what the meter reports, by dotted names; enumerations as words."""
+    """Return what the meter reports, rounded as on the wire, by dotted names; enumerations as words."""
     readings, _ = homes.read(meter)
-    return _named(readings.values[:, 0])
+    return _named(readings.values)
 
 
 def true_reading(homes: Community, meter: int = 0) -> dict[str, float | str]:
     """Return the truth beside the reading of a meter with faults."""
     _, truth = homes.read(meter)
     assert truth is not None
-    return _named(truth.values[:, 0])
+    return _named(truth.values)
 
 
-def _named(column: np.ndarray) -> dict[str, float | str]:
+def _named(values: np.ndarray) -> dict[str, float | str]:
     return {
         path.dotted: path.quantity.options[int(value)] if path.quantity.options else value
-        for path, value in zip(QUANTITIES, column.tolist(), strict=True)
+        for path, value in zip(QUANTITIES, rounded(values)[:, 0].tolist(), strict=True)
     }
 
 
