@@ -12,7 +12,7 @@ import pytest
 from amqtt.broker import Broker as PlainBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig
 from conftest import PATIENCE_S, AmqttThread
-from raw_mqtt import SUBACK, RawClient, connect_packet, subscribe_packet
+from raw_mqtt import SUBACK, Raw, RawClient, connect_packet, subscribe_packet
 from websockets.sync.client import connect as connect_websocket
 
 from wattswap_mqtt.config import BrokerAddress
@@ -100,20 +100,39 @@ def test_a_second_client_of_the_same_name_replaces_the_first(probe, broker_addre
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"\x00" * 64,
-        b"\xff" * 4096,
-        b"\x10\x05\x00\x04MQ",
-        b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x02\xff\xfe",
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", id="http"),
+        pytest.param(b"\x00" * 64, id="zeros"),
+        pytest.param(b"\xff" * 4096, id="ones"),
+        pytest.param(b"\x10\x05\x00\x04MQ", id="cut off"),
+        pytest.param(b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02\xff\xfe", id="not UTF-8"),
     ],
 )
-def test_garbage_harms_nobody(probe, broker_address, garbage):
+@pytest.mark.parametrize("stays", [False, True])
+def test_garbage_harms_nobody(probe, broker_address, garbage, stays):
     with RawClient(broker_address) as raw:
-        raw.sock.sendall(garbage)
-        raw.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the broker may have hung up already
+            raw.sock.sendall(garbage)
+            if not stays:
+                raw.sock.shutdown(socket.SHUT_WR)
         probe.subscribe("m/a")
         probe.publish("m/a", "1")
         probe.wait_for("m/a")
+
+
+def test_what_a_client_says_last_is_not_lost(probe, broker_address):
+    """A client that says everything at once and leaves: all of it comes, and a Last Will only after a rude end."""
+    probe.subscribe("#")
+    connect = connect_packet("brief", will=("will", b""))
+    publishes = b"".join(publish_frame("m", b"%d" % number, retain=False) for number in range(200))
+    for goodbye in (b"\xe0\x00", b""):
+        with Raw(socket.create_connection((broker_address.host, broker_address.port))) as raw:
+            raw.sock.sendall(connect + publishes + goodbye)
+            raw.sock.shutdown(socket.SHUT_WR)
+            while raw.packet()[0]:
+                pass
+    probe.wait_for("will")
+    said = [str(number).encode() for number in range(200)]
+    assert [message.payload for message in probe.received] == [*said, *said, b""]
 
 
 def test_a_client_that_says_nothing_or_reads_nothing_holds_up_nobody(probe, broker_address, make_probe):

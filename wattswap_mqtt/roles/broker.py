@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amqtt import broker as amqtt
 from amqtt.adapters import (
@@ -38,6 +38,8 @@ WATCH_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 1.0
 BACKLOG = 1_000
 """So many messages not yet passed on, and no more are read for now."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +114,8 @@ class _Reader(StreamReaderAdapter):
         while self._backlog() > BACKLOG:
             await asyncio.sleep(0.005)
             self.heard_s = self._clock()
+        if n == 1:
+            await asyncio.sleep(0)  # let others have a turn between packets: from Python 3.12 on, amqtt does not
         data = await super().read(n)
         self.heard_s = self._clock()
         return data
@@ -235,23 +239,48 @@ class _Broker(amqtt.Broker):
             await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
 
     async def _client_message_loop(self, client_session: "Session", handler: "BrokerProtocolHandler") -> None:
-        """Serve a client that is connected; one that publishes to a topic it may not is disconnected.
+        """Serve a client until it disconnects: pass on every message it has sent, then its Last Will.
 
-        amqtt leaves it connected, and passes none of its messages on any more.
+        amqtt's own loop forgets the messages it has not come to when a client disconnects, acknowledged ones too;
+        sends the Last Will before the last of them; takes a client that leaves as soon as it came for one that stays;
+        and leaves a client that publishes to a topic it may not connected, but deaf to it.
         """
         task = _current_task()
         self._tasks[handler] = task
         if isinstance(handler.reader, _Reader):
             handler.reader.session = client_session
+        gone = handler._disconnect_waiter or _done(None)  # noqa: SLF001 - asked for later, its result may be missed
+        reading = handler._reader_task or _done(None)  # noqa: SLF001 - ends with the connection, even one just made
+        passing_on = asyncio.create_task(self._pass_on(client_session, handler))
+        subscribing = asyncio.create_task(self._subscribe(client_session, handler))
+        unsubscribing = asyncio.create_task(self._unsubscribe(client_session, handler))
         try:
-            await super()._client_message_loop(client_session, handler)
-            if client_session.transitions.is_connected():
-                self._serving[task].abort()
-                gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                gone.set_result(None)
-                await self._handle_disconnect(client_session, handler, gone)
+            ends: list[asyncio.Future[Any]] = [gone, reading, passing_on]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not passing_on.done():
+                client_session.delivered_message_queue.put_nowait(None)  # type: ignore[arg-type] # no more will come
+                await asyncio.wait([passing_on])
+            await self._handle_disconnect(client_session, handler, gone if gone.done() else _done(None))
         finally:
+            for waiting in (passing_on, subscribing, unsubscribing):
+                waiting.cancel()
+            await asyncio.gather(passing_on, subscribing, unsubscribing, return_exceptions=True)
             del self._tasks[handler]
+
+    async def _pass_on(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
+        """Pass on what a client publishes, until a None comes or it publishes to a topic it may not."""
+        while (message := await session.delivered_message_queue.get()) is not None:
+            if not await self._handle_message_delivery(session, handler, _done(message)):
+                self._serving[self._tasks[handler]].abort()
+                return
+
+    async def _subscribe(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
+        while True:
+            await self._handle_subscription(session, handler, _done(await handler.get_next_pending_subscription()))
+
+    async def _unsubscribe(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
+        while True:
+            await self._handle_unsubscription(session, handler, _done(await handler.get_next_pending_unsubscription()))
 
     async def _handle_subscription(
         self, client_session: "Session", handler: "BrokerProtocolHandler", subscribe_waiter: "asyncio.Future[Any]"
@@ -266,6 +295,12 @@ class _Broker(amqtt.Broker):
         self, subscription: tuple[str, int], session: "Session"
     ) -> None:
         """Do nothing: amqtt calls this at each connect too, with the subscriptions of everybody."""
+
+
+def _done(result: T) -> "asyncio.Future[T]":
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future
 
 
 def _current_task() -> "asyncio.Task[None]":
