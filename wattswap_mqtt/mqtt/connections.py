@@ -5,7 +5,7 @@ import contextlib
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt.dial import BufferedSocket
@@ -111,9 +111,15 @@ class AsyncConnection(Link):
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
         """Queue one message, to be written in the loop's next turn; return False if it is dropped."""
         accepted = super().publish(topic, payload, qos, retain)
-        if accepted and self.connected:
+        if self.connected:
             self._run_in(0.0)
         return accepted
+
+    def publish_batch(self, messages: Iterable[tuple[str, bytes]], retain: bool = False) -> None:
+        """Send each (topic, payload) with QoS 0, now if the socket takes them; of one topic only the latest waits."""
+        super().publish_batch(messages, retain)
+        if self.connected:
+            self._run_in(0.0)
 
     async def close(self) -> None:
         """Send what is queued, say goodbye to the broker, close; takes `CLOSE_TIMEOUT_S` at most."""
