@@ -1,9 +1,9 @@
 """Homes for tests of the core: set up in one line, looked at by name."""
 
-import json
 from datetime import datetime
 
 import numpy as np
+import orjson
 
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community
@@ -87,21 +87,14 @@ def market_order(side: str, kwh: float, duration_s: float, min_fill_kwh: float =
     return OrderTerms(side, "market", round(kwh * 1e6), duration_s, min_fill_mwh=round(min_fill_kwh * 1e6))
 
 
-def restarted(homes: Community, *, ids: tuple[str, ...] = (), clock_s: float = 0.0) -> Community:
+def restarted(homes: Community, *, ids: tuple[str, ...] = ()) -> Community:
     """Return a new community that goes on where `homes` is, by way of what a store keeps: JSON, and arrays by meter."""
     plain, arrays = homes.dump()
-    meters = homes.changed_meters()
     changes = homes.exchange.take_changes()
+    rows = orjson.loads(orjson.dumps([plain, homes.changed_meters(), changes.orders, changes.entries]))
     again = Community(ids or homes.ids, seed=homes.seed, start_s=0.0, site=homes.site, load_noise=homes.load_noise)
-    columns = {
-        row: ({key: array.copy() for key, array in arrays.items()}, homes.index[name])
-        for row, name in enumerate(again.ids)
-        if name in homes.index
-    }
-    again.restore(
-        *json.loads(json.dumps([plain, meters])),
-        columns,
-        *json.loads(json.dumps([changes.orders, changes.entries])),
-        clock_s,
-    )
+    saved = {name: array.copy() for name, array in arrays.items()}
+    columns = {row: (saved, homes.index[name]) for row, name in enumerate(again.ids) if name in homes.index}
+    plain, meters, orders, entries = rows
+    again.restore(plain, meters, columns, orders, entries)
     return again

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.faults import field_named
+from wattswap_mqtt.core.market.pricing import MILLION, to_millionths
 from wattswap_mqtt.core.meter import direction_codes
 from wattswap_mqtt.core.quantities import ROW
 from wattswap_mqtt.core.records import Register
+from wattswap_mqtt.core.registers import count_co2
 
 _STREAM = 48
 _POWERS = [
@@ -21,14 +23,7 @@ _POWERS = [
         "grid.grid_import_kw", "grid.grid_export_kw", "derived.net_power_kw",
     )
 ]  # fmt: skip
-_COUNTED = [
-    Register.IMPORTED,
-    Register.EXPORTED,
-    Register.PV,
-    Register.CO2_EMITTED,
-    Register.CO2_SAVED,
-    Register.CO2_AVOIDED,
-]
+_COUNTED = [Register.IMPORTED, Register.EXPORTED, Register.PV]
 _SWAPPED = [Register.EXPORTED, Register.IMPORTED]
 _SIGNED = [ROW["measurements.p_active"], ROW["derived.net_power_kw"]]
 _IMPORT_EXPORT = [ROW["grid.grid_import_kw"], ROW["grid.grid_export_kw"]]
@@ -84,6 +79,7 @@ class FaultyMeter:
         if self.value.get("ct_reversed"):
             counted[[Register.IMPORTED, Register.EXPORTED]] = added[_SWAPPED]
         counted[_COUNTED] *= self.gain(time_s)
+        count_co2(counted)
         return counted
 
     def read(self, row: Floats, time_s: float, seq: int) -> None:
@@ -101,7 +97,8 @@ class FaultyMeter:
         row[_FLOW_DIR] = direction_codes(row[_P_ACTIVE : _P_ACTIVE + 1])[0]
         rollover = self.number("register_rollover_kwh")
         if rollover:
-            row[_ENERGY_REGISTERS] %= rollover
+            counted_mwh = np.rint(row[_ENERGY_REGISTERS] * MILLION)
+            row[_ENERGY_REGISTERS] = counted_mwh % to_millionths(rollover) / MILLION
         for name in cast("list[str]", self.value.get("stuck", [])):
             place = ROW[field_named(name).dotted]
             row[place] = self.stuck.setdefault(name, float(row[place]))

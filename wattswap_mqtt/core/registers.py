@@ -10,15 +10,20 @@ CO2_KG_PER_KWH = 0.45
 
 
 def increments(flows: Floats, hours: float) -> Floats:
-    """Return what `flows` (9, n) kW add to the registers (12, n) in `hours`.
+    """Return what `flows` (9, n) kW add to the registers (12, n) in `hours`."""
+    added = np.empty((len(Register), flows.shape[1]))
+    np.multiply(flows, hours, out=added[: len(Flow)])
+    count_co2(added)
+    return added
+
+
+def count_co2(added: Floats) -> None:
+    """Set the kg of CO₂ in `added` (12, …) that follow from its energies, in place.
 
     emitted = import · intensity; saved = (PV used at home + export) · intensity, which is max(pv, export) · intensity;
     avoided = export · intensity.
     """
-    added = np.empty((len(Register), flows.shape[1]))
-    np.multiply(flows, hours, out=added[: len(Flow)])
-    factor = hours * CO2_KG_PER_KWH
-    np.multiply(flows[Flow.GRID_IMPORT], factor, out=added[Register.CO2_EMITTED])
-    np.multiply(np.maximum(flows[Flow.PV], flows[Flow.GRID_EXPORT]), factor, out=added[Register.CO2_SAVED])
-    np.multiply(flows[Flow.GRID_EXPORT], factor, out=added[Register.CO2_AVOIDED])
-    return added
+    imported, exported, pv = added[Register.IMPORTED], added[Register.EXPORTED], added[Register.PV]
+    added[Register.CO2_EMITTED] = imported * CO2_KG_PER_KWH
+    added[Register.CO2_SAVED] = np.maximum(pv, exported) * CO2_KG_PER_KWH
+    added[Register.CO2_AVOIDED] = exported * CO2_KG_PER_KWH
