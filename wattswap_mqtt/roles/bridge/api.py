@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -21,8 +22,12 @@ from wattswap_mqtt.roles.bridge.problems import handle_problems
 from wattswap_mqtt.roles.bridge.serving import ServedBridge, bridge_of, json_response
 
 PREFIX = "/api/v1"
-PAGE = Path(__file__).parent / "dashboard" / "index.html"
-_FRESH = {"Cache-Control": "no-cache"}
+PAGES = Path(__file__).parent / "dashboard"
+_PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline';"
+    " script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+}
 
 _pages = APIRouter(include_in_schema=False)
 
@@ -41,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "MIT"},
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.bridge = Bridge(settings)
@@ -67,9 +73,16 @@ async def _snapshot(request: Request) -> Response:
 
 
 @_pages.get("/")
-async def page() -> Response:
+async def page(bridge: ServedBridge) -> Response:
     """Return the page with live values."""
-    return HTMLResponse(PAGE.read_bytes(), headers=_FRESH)
+    text = (PAGES / "index.html").read_text("utf-8").replace("BASE_TOPIC", escape(bridge.topics.base))
+    return HTMLResponse(text, headers=_PAGE_HEADERS)
+
+
+@_pages.get("/docs")
+async def docs() -> Response:
+    """Return Swagger UI, or a plain list for those without a way to the internet."""
+    return HTMLResponse((PAGES / "docs.html").read_bytes(), headers={"Cache-Control": "no-cache"})
 
 
 @_pages.get("/asyncapi.json")

@@ -1,7 +1,9 @@
 """The OpenAPI document: FastAPI's, with the schemas that are walked from the declarations."""
 
+from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -16,6 +18,9 @@ from wattswap_mqtt.contract.schema import (
 )
 from wattswap_mqtt.roles.bridge.problems import CODES
 from wattswap_mqtt.roles.bridge.serving import documented
+
+EXAMPLES = Path(__file__).parent / "examples"
+"""What a running system has answered, by the names of the schemas."""
 
 DESCRIPTION = """\
 Virtual prosumer meters with PV, battery, EV and a marketplace. The meters live on MQTT; this is their face for HTTP.
@@ -43,7 +48,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
             license_info=app.license_info,
         )
         _say_problem(document)
-        document["components"]["schemas"] = {
+        document["components"]["schemas"] = schemas = {
             "Snapshot": snapshot_schema(),
             "Switches": switches_schema(),
             "OrderRequest": order_request_schema(),
@@ -52,6 +57,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
             "Health": _health_schema(),
             "Problem": _problem_schema(),
         }
+        for file in EXAMPLES.glob("*.json"):
+            schemas[file.stem]["examples"] = [orjson.loads(file.read_bytes())]
         app.openapi_schema = document
     return app.openapi_schema
 
