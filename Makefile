@@ -60,16 +60,16 @@ $(TOOLS)/bin/uv:
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv
 
-# The real broker, its clients, and openssl for a certificate.  The Debian package starts a broker of its own on port
-# 1883, where `make run` wants to listen: it is not left running.
+# The real broker, its clients, curl for the walkthrough, and openssl for a certificate.  The Debian package starts a
+# broker of its own on port 1883, where `make run` wants to listen: it is not left running.
 apt:
-	@missing=; for tool in mosquitto mosquitto_sub openssl; do \
+	@missing=; for tool in mosquitto mosquitto_sub curl openssl; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	[ -z "$$missing" ] && exit 0; \
-	command -v apt-get >/dev/null || { echo "missing:$$missing; install mosquitto, its clients and openssl" >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "missing:$$missing; install mosquitto, its clients, curl and openssl" >&2; exit 1; }; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else \
-		echo "missing:$$missing; run as root: apt-get install mosquitto mosquitto-clients openssl" >&2; exit 1; fi; \
+		echo "missing:$$missing; run as root: apt-get install mosquitto mosquitto-clients curl openssl" >&2; exit 1; fi; \
 	set -e; export DEBIAN_FRONTEND=noninteractive; \
 	$$sudo apt-get update -q; \
-	$$sudo apt-get install -q -y --no-install-recommends mosquitto mosquitto-clients openssl; \
+	$$sudo apt-get install -q -y --no-install-recommends mosquitto mosquitto-clients curl openssl; \
 	if [ -d /run/systemd/system ]; then $$sudo systemctl disable --now mosquitto; fi
