@@ -414,6 +414,20 @@ def test_a_refusal_is_said_once_and_tried_again(serve, fake, caplog, code, reaso
     assert refusals[0].endswith(f"refuses the connection: {reason}; trying again")
 
 
+def test_it_is_connected_when_its_subscriptions_stand(serve, fake):
+    """And what was retained comes after `on_connect`, though brokers send it before the SUBACK."""
+    order: list[str] = []
+    options = {"subscriptions": [("in", 1)], "on_message": lambda message: order.append(message.topic)}
+    served = serve(fake.address, then=lambda _: order.append("on_connect"), **options)
+    with fake.welcome() as broker:
+        subscribe = broker.expect(SUBSCRIBE)
+        assert not served.do(lambda: served.connection.publish("too early", b""))
+        broker.sock.sendall(publish_frame("in", b"1", retain=True))
+        broker.sock.sendall(b"\x90\x03" + subscribe[:2] + b"\x01")
+        wait_until(lambda: len(order) == 2)
+    assert order == ["on_connect", "in"]
+
+
 def test_a_refused_subscription_is_said(serve, fake, caplog):
     served = serve(fake.address, subscriptions=[("allowed", 1), ("secret/#", 1)])
     with fake.welcome() as broker:

@@ -86,7 +86,7 @@ class Link(ABC):
 
         subscriptions: (topic filter, QoS), renewed at each connect.
         on_message: called with what arrives; a topic that is not UTF-8 is not passed on.
-        on_connect: called at each connect, with SUBSCRIBE on its way; publish here what is retained.
+        on_connect: called at each connect, once the subscriptions stand; publish here what is retained.
         on_disconnect: called with the reason when an established connection was lost.
 
         Callbacks may publish; what they raise is logged.
@@ -105,6 +105,7 @@ class Link(ABC):
         self._client: _Client | None = None
         self._socket: BufferedSocket | None = None
         self._connack: ReasonCode | None = None
+        self._subscribed = False
         self._retry_at_s = 0.0
         self._delay_s = FIRST_DELAY_S
         self._connected_at_s = 0.0
@@ -210,7 +211,7 @@ class Link(ABC):
         if client is None or sock is None:
             return False
         trouble = self._read(client, sock)
-        told = self._take_answer(client)
+        told = self._take_answers(client)
         told = self._take_messages() or told
         if trouble is None:
             self._write()
@@ -238,20 +239,21 @@ class Link(ABC):
                 break
         return None
 
-    def _take_answer(self, client: _Client) -> bool:
-        """Act on the CONNACK, if one came."""
+    def _take_answers(self, client: _Client) -> bool:
+        """Act on CONNACK and SUBACK: the connection stands when the subscriptions do."""
         answer, self._connack = self._connack, None
-        if answer is None:
-            return False
-        if answer.is_failure:
+        if answer is not None and answer.is_failure:
             self._warn_once("refused", f"the broker at {self._where} refuses the connection: {answer}; trying again")
+        elif answer is not None:
+            self._subscribed = not self._subscriptions
+            if self._subscriptions:
+                client.subscribe(self._subscriptions)
+        if self.connected or not self._subscribed:
             return False
         logger.info("connected to the broker at %s", self._where)
         self.connected = True
         self._connected_at_s = time.monotonic()
         self._said.clear()
-        if self._subscriptions:
-            client.subscribe(self._subscriptions)
         self._call(self._on_connect)
         kept, self._kept = self._kept, deque()
         for message in kept:
@@ -259,6 +261,9 @@ class Link(ABC):
         return True
 
     def _take_messages(self) -> bool:
+        """Hand over what has come; retained messages may have come before the SUBACK."""
+        if not self.connected:
+            return False
         inbox, self._inbox = self._inbox, []
         for message in inbox:
             self._call(self._on_message, message)
@@ -319,6 +324,7 @@ class Link(ABC):
     def _note_suback(
         self, _client: object, _data: object, _mid: int, reasons: Sequence[ReasonCode], _more: object
     ) -> None:
+        self._subscribed = True
         for (topic_filter, _), reason in zip(self._subscriptions, reasons, strict=False):
             if reason.is_failure:
                 logger.error("the broker at %s refuses the subscription to %s", self._where, topic_filter)
@@ -336,7 +342,8 @@ class Link(ABC):
 
     def _lose(self, reason: str) -> bool:
         """Clear up after a connection and plan the next; True if there was something to tell."""
-        was_connected, self.connected = self.connected, False
+        was_connected, self.connected, self._subscribed = self.connected, False, False
+        self._inbox.clear()
         if self._socket is not None:
             self._socket.close()
         self._client = self._socket = None
