@@ -19,7 +19,7 @@ from wattswap_mqtt.roles.bridge.documents import DESCRIPTION, openapi_of
 from wattswap_mqtt.roles.bridge.intake import Bridge
 from wattswap_mqtt.roles.bridge.metrics import MEDIA_TYPE, metrics_of
 from wattswap_mqtt.roles.bridge.problems import handle_problems
-from wattswap_mqtt.roles.bridge.serving import ServedBridge, bridge_of, json_response
+from wattswap_mqtt.roles.bridge.serving import bridge_of, json_response
 
 PREFIX = "/api/v1"
 PAGES = Path(__file__).parent / "dashboard"
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
     handle_problems(app)
-    app.router.routes.append(Route(f"{PREFIX}/meter/{{meter_id}}/snapshot", _snapshot))
+    app.router.routes += BUSY
     for part in (meters, control, market, system):
         app.include_router(part.router, prefix=PREFIX)
     app.include_router(_pages)
@@ -68,13 +68,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _snapshot(request: Request) -> Response:
-    """Serve the busiest path past FastAPI's dependencies, which take as long as all the rest."""
-    return await meters.snapshot(request.path_params["meter_id"], await bridge_of(request))
+    return await meters.snapshot(request, request.path_params["meter_id"])
+
+
+BUSY = (
+    Route(f"{PREFIX}/meter/{{meter_id}}/snapshot", _snapshot),
+    Route(f"{PREFIX}/control/switch", control.set_switch, methods=["POST"]),
+    Route(f"{PREFIX}/market/order", market.place_order, methods=["POST"]),
+)
+"""Found first, and past FastAPI, which takes longer to find and call an endpoint than these take to answer."""
 
 
 @_pages.get("/")
-async def page(bridge: ServedBridge) -> Response:
+async def page(request: Request) -> Response:
     """Return the page with live values."""
+    bridge = bridge_of(request)
     text = (PAGES / "index.html").read_text("utf-8").replace("BASE_TOPIC", escape(bridge.topics.base))
     return HTMLResponse(text, headers=_PAGE_HEADERS)
 
@@ -86,12 +94,14 @@ async def docs() -> Response:
 
 
 @_pages.get("/asyncapi.json")
-async def asyncapi(bridge: ServedBridge) -> Response:
+async def asyncapi(request: Request) -> Response:
     """Return what goes over MQTT, as an AsyncAPI document."""
+    bridge = bridge_of(request)
     return json_response(asyncapi_document(bridge.topics))
 
 
 @_pages.get("/metrics")
-async def metrics(bridge: ServedBridge) -> Response:
+async def metrics(request: Request) -> Response:
     """Return the metrics for Prometheus."""
+    bridge = bridge_of(request)
     return Response(metrics_of(bridge), media_type=MEDIA_TYPE)

@@ -9,9 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wattswap_mqtt.contract.messages import MAX_PAYLOAD
-from wattswap_mqtt.contract.topics import is_meter_id
 from wattswap_mqtt.core.reading import number_of, shown
-from wattswap_mqtt.roles.bridge.latest import unknown_meter
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid, response_to
 
 DRAINED = 16 * 2**20
@@ -99,19 +97,6 @@ def text_in(fields: Mapping[str, object], name: str, default: str | None = None)
     if not isinstance(found, str):
         raise invalid("wrong_type", f"{name} takes text, not {shown(found)}")
     return found
-
-
-def meter_in(fields: Mapping[str, object], default: str) -> str:
-    """Return the field `meter_id`.
-
-    Raises:
-        Problem: 422 if it is not text, 404 if it cannot be a meter's id.
-
-    """
-    meter_id = text_in(fields, "meter_id", default)
-    if not is_meter_id(meter_id):
-        raise unknown_meter(meter_id)
-    return meter_id
 
 
 def refuse_unknown(fields: Mapping[str, object], *known: str) -> None:

@@ -9,16 +9,16 @@ from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switc
 from wattswap_mqtt.contract.orders import DEMO_METER
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS, Scenario, scenario_named
 from wattswap_mqtt.core.switches import SWITCHES
-from wattswap_mqtt.roles.bridge.bodies import fields_of, meter_in, refuse_unknown, text_in
+from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
 from wattswap_mqtt.roles.bridge.intake import Bridge
 from wattswap_mqtt.roles.bridge.latest import json_object
 from wattswap_mqtt.roles.bridge.problems import invalid, unavailable
 from wattswap_mqtt.roles.bridge.serving import (
     AWAY,
     COMMAND_ERRORS,
-    QueriedMeter,
-    ServedBridge,
+    MeterInQuery,
     body_schema,
+    bridge_of,
     documented,
     json_response,
     ref,
@@ -65,11 +65,12 @@ _SWITCH_EXAMPLES = {
         },
     ),
 )
-async def set_switch(request: Request, bridge: ServedBridge) -> Response:
+async def set_switch(request: Request) -> Response:
     """Set one switch of a meter, and answer once the meter has said that it took effect."""
+    bridge = bridge_of(request)
     fields = await fields_of(request)
     refuse_unknown(fields, "meter_id", "switch", "value")
-    meter_id, name = meter_in(fields, DEMO_METER), text_in(fields, "switch")
+    meter_id, name = text_in(fields, "meter_id", DEMO_METER), text_in(fields, "switch")
     if "value" not in fields:
         raise invalid("missing_field", "value is missing")
     command = SetSwitches(read_switches({name: fields["value"]}), command=f"switch/{name}/set")
@@ -85,8 +86,9 @@ async def set_switch(request: Request, bridge: ServedBridge) -> Response:
         "every switch and its value", ref("Switches"), errors={404: "unknown_meter", 503: f"{AWAY} no_snapshot"}
     ),
 )
-async def switches(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
+async def switches(request: Request, meter_id: MeterInQuery = DEMO_METER) -> Response:
     """Return every switch of a meter and its value."""
+    bridge = bridge_of(request)
     return json_response(await _switches(bridge, meter_id))
 
 
@@ -100,8 +102,9 @@ async def switches(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
         {404: "unknown_meter", 503: AWAY},
     ),
 )
-async def time_acceleration(bridge: ServedBridge, meter_id: QueriedMeter) -> Response:
+async def time_acceleration(request: Request, meter_id: MeterInQuery = DEMO_METER) -> Response:
     """Return how fast the clock of the meter's community runs; 0 is paused."""
+    bridge = bridge_of(request)
     values = await _switches(bridge, meter_id)
     return json_response({"time_acceleration": values.get("time_acceleration")})
 
@@ -146,16 +149,16 @@ async def scenarios() -> Response:
 )
 async def set_scenario(
     request: Request,
-    bridge: ServedBridge,
-    meter_id: QueriedMeter,
     name: Annotated[
         str, Path(description="a scenario's name or number, or `none` for the plain home", examples=["island-mode"])
     ],
+    meter_id: MeterInQuery = DEMO_METER,
 ) -> Response:
     """Put a meter into a scenario: every switch, state of charge and base load at once."""
+    bridge = bridge_of(request)
     fields = await fields_of(request)
     refuse_unknown(fields, "meter_id")
-    meter_id = meter_in(fields, meter_id)
+    meter_id = text_in(fields, "meter_id", meter_id)
     slug = NO_SCENARIO if name.strip().lower() == NO_SCENARIO else scenario_named(name).slug
     await bridge.latest.expect(meter_id, telemetry=False)
     result = await bridge.asker.obeyed(meter_id, SetScenario(slug))

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from wattswap_mqtt.contract.orders import DEMO_METER
+from wattswap_mqtt.contract.topics import is_meter_id
 from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
 
 SETTLE_S = 1.0
@@ -148,6 +149,8 @@ class Latest:
             Problem: 404 or 503.
 
         """
+        if not is_meter_id(meter_id):
+            raise unknown_meter(meter_id)
         await self._until_told(lambda: meter_id in self.meters)
         meter = self.meters.get(meter_id)
         if meter is None or self._is_gone(meter):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from wattswap_mqtt.contract.messages import MAX_ORDERS, CancelOrder, GetOrders, PlaceOrder, read_filters
-from wattswap_mqtt.contract.orders import read_order
+from wattswap_mqtt.contract.orders import DEMO_METER, read_order
 from wattswap_mqtt.contract.schema import order_request_schema, trade_schema
 from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.reading import shown
@@ -16,9 +16,9 @@ from wattswap_mqtt.roles.bridge.problems import Problem
 from wattswap_mqtt.roles.bridge.serving import (
     AWAY,
     COMMAND_ERRORS,
-    QueriedMeter,
-    ServedBridge,
+    MeterInQuery,
     body_schema,
+    bridge_of,
     documented,
     joined,
     json_response,
@@ -50,11 +50,12 @@ _ORDER_ERRORS = {**COMMAND_ERRORS, 404: "unknown_order"}
         },
     ),
 )
-async def place_order(request: Request, bridge: ServedBridge) -> Response:
+async def place_order(request: Request) -> Response:
     """Place an order; the same `client_order_id` and content again returns the same order.
 
     A refused order is kept: the problem carries its `order_id`, and `order_status: failed`.
     """
+    bridge = bridge_of(request)
     order = read_order(await fields_of(request, _NUMBERS))
     terms = order.to_terms()
     if terms.client_order_id is None:  # so that a command which MQTT delivers twice is one order
@@ -69,10 +70,11 @@ async def place_order(request: Request, bridge: ServedBridge) -> Response:
     responses=documented("the order", ref("Order"), errors=_ORDER_ERRORS),
 )
 async def order(
-    bridge: ServedBridge,
+    request: Request,
     order_id: Annotated[str, Path(description="as placing it has returned", examples=["demo_meter.1"])],
 ) -> Response:
     """Return an order, however long ago it ended."""
+    bridge = bridge_of(request)
     meter_id = _meter_of(order_id)
     await bridge.latest.expect(meter_id, telemetry=False)
     return json_response(await bridge.asker.obeyed(meter_id, GetOrders(order_id)))
@@ -94,10 +96,10 @@ async def order(
 )
 async def cancel_order(
     request: Request,
-    bridge: ServedBridge,
     order_id: Annotated[str | None, Query(description="instead of a body", examples=["demo_meter.1"])] = None,
 ) -> Response:
     """End an order, named in the body (JSON or form) or in the query."""
+    bridge = bridge_of(request)
     fields = await fields_of(request)
     refuse_unknown(fields, "order_id")
     wanted = text_in(fields, "order_id", order_id)
@@ -116,13 +118,14 @@ async def cancel_order(
     ),
 )
 async def orders(
-    bridge: ServedBridge,
-    meter_id: QueriedMeter,
+    request: Request,
+    meter_id: MeterInQuery = DEMO_METER,
     status: Annotated[str | None, Query(description="a status, or `open`", examples=["open"])] = None,
     client_order_id: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_ORDERS)] = 100,
 ) -> Response:
     """List orders of a meter, ended ones too."""
+    bridge = bridge_of(request)
     filters = read_filters(status, client_order_id, limit)
     await bridge.latest.expect(meter_id, telemetry=False)
     return json_response({"orders": await bridge.asker.obeyed(meter_id, GetOrders(filters=filters))})
@@ -138,12 +141,13 @@ async def orders(
     ),
 )
 async def market(
-    bridge: ServedBridge,
+    request: Request,
     community: Annotated[
         str | None, Query(description="without it: the bridge's own, else the first", max_length=64)
     ] = None,
 ) -> Response:
     """Return tariffs, best bid and ask, the last trade, and `ledger_sum_utok`."""
+    bridge = bridge_of(request)
     name, found = await bridge.latest.expect_community(community, bridge.settings.community)
     return json_response({"community": name, **found.market})
 
@@ -156,11 +160,12 @@ async def market(
     ),
 )
 async def trades(
-    bridge: ServedBridge,
+    request: Request,
     meter_id: Annotated[list[str] | None, Query(description="only of these meters")] = None,
     limit: Annotated[int, Query(ge=1, le=5000)] = 50,
 ) -> Response:
     """List the newest trades of all communities, as far back as the bridge remembers."""
+    bridge = bridge_of(request)
     return json_response(b'{"trades":' + joined(bridge.trades.find(limit, meter_ids=meter_id or ())) + b"}")
 
 

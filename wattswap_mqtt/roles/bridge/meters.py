@@ -6,14 +6,20 @@ from itertools import islice
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from wattswap_mqtt.contract.topics import is_meter_id
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.roles.bridge.intake import Bridge
-from wattswap_mqtt.roles.bridge.latest import unknown_meter
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid, unavailable
-from wattswap_mqtt.roles.bridge.serving import AWAY, MeterId, ServedBridge, documented, joined, json_response, ref
+from wattswap_mqtt.roles.bridge.serving import (
+    AWAY,
+    MeterInPath,
+    bridge_of,
+    documented,
+    joined,
+    json_response,
+    ref,
+)
 from wattswap_mqtt.roles.bridge.times import cursor_at, time_in_query, time_of_cursor
 from wattswap_mqtt.store.downsample import FIELDS, RESOLUTIONS, zone_of
 
@@ -33,13 +39,10 @@ Resolution = Literal["1s", "10s", "1m", "15m", "1h", "1d"]
         errors={404: "unknown_meter", 503: f"{AWAY} meter_offline no_snapshot"},
     ),
 )
-async def snapshot(meter_id: MeterId, bridge: ServedBridge) -> Response:
+async def snapshot(request: Request, meter_id: MeterInPath) -> Response:
     """Return what the meter reported last, byte for byte as it came over MQTT."""
-    payload = bridge.latest.snapshot(meter_id)
-    if payload is None:
-        if not is_meter_id(meter_id):
-            raise unknown_meter(meter_id)
-        payload = (await bridge.latest.expect(meter_id)).snapshot
+    latest = bridge_of(request).latest
+    payload = latest.snapshot(meter_id) or (await latest.expect(meter_id)).snapshot
     if payload is None:
         raise unavailable("no_snapshot", f"{meter_id} has not reported yet")
     return json_response(payload)
@@ -52,10 +55,9 @@ async def snapshot(meter_id: MeterId, bridge: ServedBridge) -> Response:
         "what is true, whatever the meter says", ref("Snapshot"), errors={404: "no_fault unknown_meter", 503: AWAY}
     ),
 )
-async def truth(meter_id: MeterId, bridge: ServedBridge) -> Response:
+async def truth(request: Request, meter_id: MeterInPath) -> Response:
     """Return what would have been reported without the fault that is injected."""
-    if not is_meter_id(meter_id):
-        raise unknown_meter(meter_id)
+    bridge = bridge_of(request)
     payload = (await bridge.latest.expect(meter_id, telemetry=False)).truth
     if payload is None:
         raise Problem(404, "no_fault", f"{meter_id} has no fault: its snapshot is the truth")
@@ -95,11 +97,12 @@ async def truth(meter_id: MeterId, bridge: ServedBridge) -> Response:
     ),
 )
 async def meters(
-    bridge: ServedBridge,
+    request: Request,
     limit: Annotated[int, Query(ge=1, le=10_000, description="meters in one reply")] = 1000,
     cursor: Annotated[str, Query(description="`next_cursor` of the reply before", max_length=64)] = "",
 ) -> Response:
     """List the meters that the broker knows, whether they are there or not."""
+    bridge = bridge_of(request)
     latest = bridge.latest
     names = latest.names()
     page = list(islice((name for name in names if name > cursor), limit))
@@ -143,8 +146,8 @@ async def meters(
     ),
 )
 async def timeseries(
-    meter_id: MeterId,
-    bridge: ServedBridge,
+    request: Request,
+    meter_id: MeterInPath,
     start: Annotated[
         str,
         Query(
@@ -173,8 +176,7 @@ async def timeseries(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the reply before")] = None,
 ) -> Response:
     """Return what a meter reported between two simulated times."""
-    if not is_meter_id(meter_id):
-        raise unknown_meter(meter_id)
+    bridge = bridge_of(request)
     zone = zone_of_meter(bridge, meter_id)
     start_ms, end_ms = time_in_query("start", start, zone), time_in_query("end", end, zone)
     if start_ms > end_ms:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
@@ -22,7 +22,7 @@ from wattswap_mqtt.roles.bridge.intake import Bridge
 from wattswap_mqtt.roles.bridge.latest import unknown_meter
 from wattswap_mqtt.roles.bridge.meters import zone_of_meter
 from wattswap_mqtt.roles.bridge.problems import unavailable
-from wattswap_mqtt.roles.bridge.serving import ServedBridge, documented, joined, json_response, ref
+from wattswap_mqtt.roles.bridge.serving import bridge_of, documented, joined, json_response, ref
 from wattswap_mqtt.roles.bridge.times import time_in_query
 
 MAX_STREAMS = 200
@@ -38,8 +38,9 @@ router = APIRouter(tags=["system"])
         503: {"description": "broker or simulator is away", "content": {"application/json": {"schema": ref("Health")}}},
     },
 )
-async def health(bridge: ServedBridge) -> Response:
+async def health(request: Request) -> Response:
     """Tell how the parts are; 503 with the same body when something is missing."""
+    bridge = bridge_of(request)
     body = health_of(bridge)
     return json_response(body, 503 if body["status"] == "unavailable" else 200)
 
@@ -90,13 +91,14 @@ def health_of(bridge: Bridge) -> dict[str, Any]:
     ),
 )
 async def events(
-    bridge: ServedBridge,
+    request: Request,
     limit: Annotated[int, Query(ge=1, le=5000)] = 50,
     meter_id: Annotated[list[str] | None, Query(description="only of these meters")] = None,
     kind: Annotated[list[str] | None, Query(alias="type", description="only of these types")] = None,
     since: Annotated[str | None, Query(description="simulated time, ISO 8601, included")] = None,
 ) -> Response:
     """List the newest events of all meters; the bridge keeps five thousand of them."""
+    bridge = bridge_of(request)
     meters, kinds = _listed(meter_id), _listed(kind)
     zone = zone_of_meter(bridge, next(iter(meters), ""))
     since_ms = None if since is None else time_in_query("since", since, zone)
@@ -117,7 +119,7 @@ async def events(
     },
 )
 async def stream(
-    bridge: ServedBridge,
+    request: Request,
     meter_id: Annotated[
         list[str] | None, Query(description="repeated or parted by commas; without it: all meters")
     ] = None,
@@ -127,6 +129,7 @@ async def stream(
 
     To a client that reads too slowly only the latest state of a meter is told.
     """
+    bridge = bridge_of(request)
     wanted = _listed(meter_id)
     for name in wanted:
         if not is_meter_id(name):
@@ -163,8 +166,9 @@ class _EventStream(StreamingResponse):
         {"co2_factor": 0.45, "token_rate": 0.08, "refresh_interval_ms": 1000},
     ),
 )
-async def constants(bridge: ServedBridge) -> Response:
+async def constants(request: Request) -> Response:
     """Return the grid's CO₂ intensity, the feed-in tariff, and how often a meter reports."""
+    bridge = bridge_of(request)
     own = bridge.latest.communities.get(bridge.settings.community)
     told = own.status.get("publish_interval_s") if own is not None else None
     interval_s = told if isinstance(told, (int, float)) else bridge.settings.publish_interval
