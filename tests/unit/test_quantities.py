@@ -26,6 +26,10 @@ CONTRACT = {
         token_spending_apt token_balance_apt unserved_energy_kwh curtailed_energy_kwh system_status status_badge""",
     "market": "enabled pending_orders current_market_price",
 }
+UNITS = {
+    "_kw": "kW", "_kwh": "kWh", "_pct": "%", "_v": "V", "_a": "A", "_c": "°C", "_hours": "h", "_kg": "kg",
+    "_apt": "apt",
+}  # fmt: skip
 WORDS = {
     "measurements.flow_dir": {"import", "export", "idle"},
     "pv.pv_status": {"on", "standby", "fault"},
@@ -34,7 +38,6 @@ WORDS = {
     "ev.mode": {"off", "fast", "scheduled", "solar"},
     "grid.grid_status": {"connected", "islanded"},
 }
-EACH = pytest.mark.parametrize("path", QUANTITIES, ids=lambda path: path.dotted)
 
 
 @pytest.mark.parametrize("section", CONTRACT)
@@ -63,51 +66,38 @@ def test_appliances_stand_in_the_order_in_which_they_are_simulated():
     assert names[-1] == "ev_charger_kw"
 
 
-@EACH
-def test_a_declaration_is_complete(path):
-    quantity = path.quantity
-    assert quantity.title
-    assert quantity.meaning
-    assert quantity.title[0].isupper()
-    assert (quantity.kind == "enum") == bool(quantity.options)
-    assert len(set(quantity.options)) == len(quantity.options)
-    assert quantity.deadband >= 0.0
-    assert quantity.every_s >= 0.0
+def test_each_declaration_is_complete():
+    for path in QUANTITIES:
+        quantity = path.quantity
+        assert quantity.title, path.dotted
+        assert quantity.meaning, path.dotted
+        assert quantity.title[0].isupper(), path.dotted
+        assert (quantity.kind == "enum") == bool(quantity.options), path.dotted
+        assert len(set(quantity.options)) == len(quantity.options), path.dotted
+        assert quantity.deadband >= 0.0, path.dotted
+        assert quantity.every_s >= 0.0, path.dotted
 
 
-@EACH
-def test_the_name_says_the_unit(path):
-    by_suffix = {
-        "_kw": "kW",
-        "_kwh": "kWh",
-        "_pct": "%",
-        "_v": "V",
-        "_a": "A",
-        "_c": "°C",
-        "_hours": "h",
-        "_kg": "kg",
-        "_apt": "apt",
-    }
-    for suffix, unit in by_suffix.items():
-        if path.names[-1].endswith(suffix) and not path.names[-1].endswith("_per_kwh"):
-            assert path.quantity.unit == unit
+def test_names_say_the_unit():
+    for path in QUANTITIES:
+        for suffix, unit in UNITS.items():
+            if path.names[-1].endswith(suffix) and not path.names[-1].endswith("_per_kwh"):
+                assert path.quantity.unit == unit, path.dotted
 
 
-@EACH
-def test_powers_are_to_the_watt_and_energies_to_the_milliwatt_hour(path):
-    if path.quantity.unit in {"kW", "kvar", "kVA"}:
-        assert path.quantity.decimals == 3
-    if path.quantity.unit in {"kWh", "kg", "apt"} and path.quantity.state_class in {"total", "total_increasing"}:
-        assert path.quantity.decimals == 6
-    if path.names[-1] == "soc_pct":
-        assert path.quantity.decimals == 3
+def test_powers_are_to_the_watt_and_energies_to_the_milliwatt_hour():
+    for path in QUANTITIES:
+        if path.quantity.unit in {"kW", "kvar", "kVA"} or path.names[-1] == "soc_pct":
+            assert path.quantity.decimals == 3, path.dotted
+        if path.quantity.state_class in {"total", "total_increasing"}:
+            assert path.quantity.decimals == 6, path.dotted
 
 
-@EACH
-def test_what_only_goes_up_is_a_register_and_never_negative(path):
-    if path.quantity.state_class == "total_increasing":
-        assert path.quantity.minimum == 0
-        assert not path.quantity.nullable
+def test_what_only_goes_up_is_never_negative_or_undefined():
+    for path in QUANTITIES:
+        if path.quantity.state_class == "total_increasing":
+            assert path.quantity.minimum == 0, path.dotted
+            assert not path.quantity.nullable, path.dotted
 
 
 def test_rounding_is_by_the_declaration_and_leaves_what_is_not_defined():

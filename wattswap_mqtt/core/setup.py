@@ -19,7 +19,7 @@ class Setup(NamedTuple):
     grid_limit_kw: Floats  # 0 off grid
     house_discharge_kw: Floats  # R2: what the battery gives the house at most
     sell_first_kw: Floats  # R3: surplus up to this is sold before any is stored
-    taper_per_h: Floats  # charge power per kWh of room, once it tapers
+    taper_h: Floats  # room in kWh per kW of charge power, once it tapers
     taper_floor_kw: Floats
     follows_sun: Bools
     target_sun_level: Floats
@@ -39,7 +39,7 @@ def setup_of(plant: Plant, switches: Switches) -> Setup:
         grid_limit_kw=grid_limit,
         house_discharge_kw=np.where(on_grid, plant.self_consumption_kw, plant.battery_kw),
         sell_first_kw=grid_limit * switches.market_enabled,
-        taper_per_h=plant.battery_kw / ((1.0 - TAPER_FROM) * plant.battery_kwh),
+        taper_h=(1.0 - TAPER_FROM) * plant.battery_kwh / plant.battery_kw,
         taper_floor_kw=TAPER_FLOOR * plant.battery_kw,
         follows_sun=follows_sun,
         target_sun_level=switches.daytime.astype(np.float64),

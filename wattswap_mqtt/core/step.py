@@ -163,9 +163,7 @@ def _limits(plant: Plant, state: State, switches: Switches, setup: Setup, hours:
     efficiency = plant.one_way_efficiency
     room, spare = plant.battery_kwh - state.stored_kwh, state.stored_kwh - setup.reserve_kwh
     return Limits(
-        charge=battery.max_charge_kw(
-            room, setup.taper_per_h, setup.taper_floor_kw, plant.battery_kw, efficiency, hours
-        ),
+        charge=battery.max_charge_kw(room, setup.taper_h, setup.taper_floor_kw, plant.battery_kw, efficiency, hours),
         discharge=battery.max_discharge_kw(spare, plant.battery_kw, efficiency, hours),
         to_reserve=-spare / (efficiency * hours),
         below_reserve=(spare < -1e-9) & switches.grid_connected,
