@@ -24,6 +24,6 @@ def count_co2(added: Floats) -> None:
     avoided = export · intensity.
     """
     imported, exported, pv = added[Register.IMPORTED], added[Register.EXPORTED], added[Register.PV]
-    added[Register.CO2_EMITTED] = imported * CO2_KG_PER_KWH
-    added[Register.CO2_SAVED] = np.maximum(pv, exported) * CO2_KG_PER_KWH
-    added[Register.CO2_AVOIDED] = exported * CO2_KG_PER_KWH
+    np.multiply(imported, CO2_KG_PER_KWH, out=added[Register.CO2_EMITTED, ...])
+    np.multiply(np.maximum(pv, exported), CO2_KG_PER_KWH, out=added[Register.CO2_SAVED, ...])
+    np.multiply(exported, CO2_KG_PER_KWH, out=added[Register.CO2_AVOIDED, ...])
