@@ -37,6 +37,12 @@ def test_the_snapshot_is_what_came_over_mqtt_byte_for_byte(bridge):
     assert response.headers["content-type"] == "application/json"
 
 
+def test_the_shortcut_is_open_to_dashboards_and_to_get_only(bridge):
+    assert bridge.get(f"/meter/{METER}/snapshot").headers["access-control-allow-origin"] == "*"
+    problem(bridge.request("POST", f"/meter/{METER}/snapshot"), 405, "method_not_allowed")
+    problem(bridge.get("/meter/snapshot"), 404, "not_found")
+
+
 @pytest.mark.parametrize("below", ["snapshot", "truth", "timeseries?start=2026-01-01&end=2026-01-02"])
 def test_an_id_that_can_be_none_is_an_unknown_meter(bridge, below):
     for meter_id in IMPOSSIBLE_IDS:

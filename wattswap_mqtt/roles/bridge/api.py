@@ -20,6 +20,7 @@ from wattswap_mqtt.roles.bridge.intake import Bridge
 from wattswap_mqtt.roles.bridge.metrics import MEDIA_TYPE, metrics_of
 from wattswap_mqtt.roles.bridge.problems import handle_problems
 from wattswap_mqtt.roles.bridge.serving import bridge_of, json_response
+from wattswap_mqtt.roles.bridge.shortcut import SnapshotShortcut
 
 PREFIX = "/api/v1"
 PAGES = Path(__file__).parent / "dashboard"
@@ -49,9 +50,10 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.bridge = Bridge(settings)
+    app.state.bridge = bridge = Bridge(settings)
     app.add_middleware(BodyLimit)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
+    app.add_middleware(SnapshotShortcut, latest=bridge.latest, prefix=PREFIX)
     handle_problems(app)
     app.router.routes += BUSY
     for part in (meters, control, market, system):
@@ -67,12 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def _snapshot(request: Request) -> Response:
-    return await meters.snapshot(request, request.path_params["meter_id"])
-
-
 BUSY = (
-    Route(f"{PREFIX}/meter/{{meter_id}}/snapshot", _snapshot),
     Route(f"{PREFIX}/control/switch", control.set_switch, methods=["POST"]),
     Route(f"{PREFIX}/market/order", market.place_order, methods=["POST"]),
 )
