@@ -13,6 +13,7 @@ import pytest
 
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.store import history as history_module
+from wattswap_mqtt.store import pages
 from wattswap_mqtt.store.history import History
 from wattswap_mqtt.store.levels import DAY_S, HOUR_S, Policy
 
@@ -190,7 +191,7 @@ def test_pages_join_to_the_whole(history):
 
 
 def test_a_page_has_a_size_that_fits_into_memory(history, monkeypatch):
-    monkeypatch.setattr(history_module, "PAGE_BYTES", 1000)
+    monkeypatch.setattr(pages, "PAGE_BYTES", 1000)
     fill(history, NOON, 20)
     page = history.query(METER, NOON * 1000, (NOON + 300) * 1000)
     assert 0 < len(page.rows) < 20

@@ -13,9 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -24,8 +22,9 @@ import orjson
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.store import levels
 from wattswap_mqtt.store.database import is_damage, open_database, reason, set_aside
-from wattswap_mqtt.store.downsample import bin_start_ms, next_bin_ms, picked, time_of
-from wattswap_mqtt.store.levels import RAW, Levels, Policy, Row, summed
+from wattswap_mqtt.store.downsample import bin_start_ms, next_bin_ms, time_of
+from wattswap_mqtt.store.levels import RAW, Levels, Policy
+from wattswap_mqtt.store.pages import Page, binned, page_of
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,6 @@ PER_FLUSH = 4
 """Snapshots that one flush keeps of a meter of full detail: the newest."""
 SAMPLED = 200
 """Further meters that one flush takes a snapshot of, in turn: bounds the work for large fleets."""
-PAGE_BYTES = 32 * 2**20
 KEPT_RECORDS = 10_000
 LATEST_MS = 253_000_000_000_000
 """A time in the year 9987; nothing is kept from later ones."""
@@ -46,14 +44,6 @@ CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, b
 
 Pending = dict[str, deque[bytes]]
 Records = list[tuple[str, bytes]]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Snapshots as JSON, oldest first, and where the next page begins (None: that is all)."""
-
-    rows: list[bytes]
-    next_ms: int | None
 
 
 class History:
@@ -147,8 +137,8 @@ class History:
         with self._reading() as db:
             rows = self._levels.read(db, meter, start_ms, until_ms, resolution_s or RAW)
             if resolution_s is None:
-                return _page(((row.time_ms, row.body) for row in rows), fields, limit)
-            return _page(_binned(rows, resolution_s, zone), fields, limit)
+                return page_of(((row.time_ms, row.body) for row in rows), fields, limit)
+            return page_of(binned(rows, resolution_s, zone), fields, limit)
 
     def records(self, kind: str, limit: int) -> list[bytes]:
         """Return the newest `limit` records of a kind, oldest first.
@@ -264,22 +254,3 @@ def _time_in(payload: bytes) -> int | None:
     except orjson.JSONDecodeError:
         return None
     return time_of(snapshot) if isinstance(snapshot, dict) else None
-
-
-def _binned(rows: Iterator[Row], seconds: int, zone: tzinfo) -> Iterator[tuple[int, bytes]]:
-    for start_ms, group in groupby(rows, lambda row: bin_start_ms(row.time_ms, seconds, zone)):
-        members = list(group)
-        is_bin = len(members) == 1 and members[0].level != RAW and members[0].level >= seconds
-        yield start_ms, members[0].body if is_bin else summed(members, start_ms)
-
-
-def _page(found: Iterator[tuple[int, bytes]], fields: Sequence[str], limit: int) -> Page:
-    rows: list[bytes] = []
-    size = 0
-    for start_ms, body in found:
-        if len(rows) == limit or size > PAGE_BYTES:
-            return Page(rows, start_ms)
-        row = orjson.dumps(picked(orjson.loads(body), fields)) if fields else body
-        rows.append(row)
-        size += len(row)
-    return Page(rows, None)
