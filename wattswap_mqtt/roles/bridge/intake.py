@@ -4,7 +4,8 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,7 @@ from wattswap_mqtt.store.levels import DAY_S, Policy
 log = logging.getLogger(__name__)
 
 HISTORY_FILE = "history.sqlite"
+PRESENT = 1000
 READERS = 2
 """Long queries at once: they share the processor with everything else."""
 _ORDER = channels.ORDER.below.partition("{")[0]
@@ -84,9 +86,14 @@ class Bridge:
             if of_community is not None:
                 self._of_community(*of_community, message.payload)
 
-    def present(self) -> Iterator[tuple[str, str | None, bytes]]:
-        """Yield what is known of all meters, as the live stream tells it: (event, meter, JSON)."""
-        for meter_id, meter in self.latest.meters.items():
+    def present(self, wanted: Collection[str] | None) -> Iterator[tuple[str, str | None, bytes]]:
+        """Yield what is known of some meters (None: all), as the live stream tells it: (event, meter, JSON).
+
+        Of a large fleet only the first `PRESENT` are told of: the others' states come within a publish interval.
+        """
+        meters = self.latest.meters
+        for meter_id in islice(meters if wanted is None else meters.keys() & wanted, PRESENT):
+            meter = meters[meter_id]
             for name in ("availability", "switches", "scenario"):
                 payload = getattr(meter, name)
                 if payload:

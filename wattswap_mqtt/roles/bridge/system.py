@@ -130,14 +130,14 @@ async def stream(
     To a client that reads too slowly only the latest state of a meter is told.
     """
     bridge = bridge_of(request)
-    wanted = _listed(meter_id)
-    for name in wanted:
+    wanted = frozenset(_listed(meter_id)) or None
+    for name in wanted or ():
         if not is_meter_id(name):
             raise unknown_meter(name)
     if bridge.live.listeners >= MAX_STREAMS:
         raise unavailable("busy", f"{MAX_STREAMS} clients listen already")
     return _EventStream(
-        bridge.live.stream(frozenset(wanted) or None, bridge.present(), last_event_id),
+        bridge.live.stream(wanted, bridge.present(wanted), last_event_id),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
