@@ -17,6 +17,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from wattswap_mqtt.config import BrokerAddress, Settings
+from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.mqtt import Message
 from wattswap_mqtt.roles.broker import EmbeddedBroker
 from wattswap_mqtt.roles.simulator import Simulator
@@ -295,7 +296,9 @@ class SimulatorThread:
 
 
 @pytest.fixture
-def simulate(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Callable[..., SimulatorThread]]:
+def simulate(
+    broker_address: BrokerAddress, tmp_path: Path, make_probe: Callable[..., MqttProbe]
+) -> Iterator[Callable[..., SimulatorThread]]:
     """Return a function that runs a simulator on the broker, always on the same data, with any settings.
 
     Its time passes in steps of 50 ms, and its appliances do not swing.  It is stopped at the end of the test.
@@ -308,10 +311,15 @@ def simulate(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Callable
     }
     with ExitStack() as stack:
 
-        def run(**settings: object) -> SimulatorThread:
-            thread = SimulatorThread(Settings.model_validate(defaults | settings))
+        def run(**changed: object) -> SimulatorThread:
+            settings = Settings.model_validate(defaults | changed)
+            topic = Topics(settings.base_topic).community_availability(settings.community)
+            watcher = make_probe(broker_address)
+            watcher.subscribe(topic)
+            thread = SimulatorThread(settings)
             stack.callback(thread.stop)
-            wait_until(thread.simulator.announced.is_set, "the simulator is connected")
+            # what it subscribes to comes before what it publishes, so it will hear the test's first command
+            wait_until(lambda: watcher.latest(topic) == b"online", "the simulator is online")
             return thread
 
         yield run

@@ -40,6 +40,11 @@ class Meter:
         """Return the next state that fits."""
         return self.probe.wait_for_json(f"{self.topic}/state", fits)
 
+    def later_state(self) -> dict:
+        """Return a state that is told after all that have come so far."""
+        last = self.payloads("state")[-1]["seq"]
+        return self.state(lambda state: state["seq"] > last)
+
     def event(self, event_type: str) -> dict:
         """Return the next event of a type."""
         return self.probe.wait_for_json(f"{self.topic}/event", lambda event: event["event_type"] == event_type)

@@ -164,7 +164,7 @@ def read_switches(values: Mapping[str, object]) -> dict[str, SwitchValue]:
 def _decode(payload: bytes, *, plain: bool) -> object:
     """Return the JSON value in `payload`, or its text where a plain value is allowed."""
     if len(payload) > MAX_PAYLOAD:
-        raise CommandError("too_large", f"a command takes at most {MAX_PAYLOAD} bytes, not {len(payload)}")
+        raise CommandError("too_large", f"a command takes at most {MAX_PAYLOAD} bytes")
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:

@@ -125,9 +125,10 @@ class Publisher:
         meters = readings.meters.tolist()
         if silent:
             readings = some_of(readings, np.array([meter not in silent for meter in meters]))
-        self._telemetry(self._topics.state, readings, skews)
+        told = self._telemetry(self._topics.state, readings, skews)
         if twice:
-            self._telemetry(self._topics.state, some_of(readings, np.isin(readings.meters, list(twice))), skews)
+            again = {self._topics.state(self._community.ids[meter]) for meter in twice}
+            self._connection.publish_batch([message for message in told if message[0] in again], retain=True)
         due = self._hub.due(readings, time.monotonic(), at_once=at_once)
         if due is not None:
             self._telemetry(self._topics.hub, due, skews)
@@ -175,10 +176,17 @@ class Publisher:
     def _retain(self, topic: str, payload: bytes) -> None:
         self._connection.publish(topic, payload, qos=1, retain=True)
 
-    def _telemetry(self, topic: Callable[[str], str], readings: Readings, skews_s: Mapping[int, float]) -> None:
+    def _telemetry(
+        self, topic: Callable[[str], str], readings: Readings, skews_s: Mapping[int, float]
+    ) -> list[tuple[str, bytes]]:
+        """Publish readings, each meter's to its own topic; return what was published."""
+        if not len(readings.meters):
+            return []
         names = [topic(self._community.ids[meter]) for meter in readings.meters.tolist()]
         payloads = self._encoder.encode(readings, time.time(), self._last_trades, skews_s)
-        self._connection.publish_batch(zip(names, payloads, strict=True), retain=True)
+        messages = list(zip(names, payloads, strict=True))
+        self._connection.publish_batch(messages, retain=True)
+        return messages
 
     def _truth(self, meters: Collection[int], truth: Readings | None) -> None:
         """Publish the truth of those of the `meters` that have faults, and clear it for the others."""
