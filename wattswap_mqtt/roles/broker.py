@@ -3,7 +3,7 @@
 It is meant for development and for small installations on one machine: MQTT 3.1.1, no passwords, a few thousand
 messages a second.  For anything else there is mosquitto (mosquitto/mosquitto.conf).
 
-tests/integration/test_broker.py runs plain amqtt too, and tells which override below a newer amqtt no longer needs.
+tests/integration/test_broker.py runs plain amqtt too, and says of the overrides it can when a newer one is mended.
 """
 
 import asyncio
