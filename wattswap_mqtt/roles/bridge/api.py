@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
@@ -39,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     `app.state.bridge` is the `Bridge` behind it: `bridge.live.close()` ends the open streams, which a server that wants
     to end would otherwise wait for.
     """
-    app = FastAPI(
+    app = FastAPIOffline(
         title="WattSwap MQTT",
         summary="REST face of virtual prosumer meters on MQTT",
         description=DESCRIPTION,
@@ -47,8 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "MIT"},
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,
         redoc_url=None,
+        static_url="/static/docs",
     )
     app.state.bridge = bridge = Bridge(settings)
     app.add_middleware(BodyLimit)
@@ -82,12 +83,6 @@ async def page(request: Request) -> Response:
     bridge = bridge_of(request)
     text = (PAGES / "index.html").read_text("utf-8").replace("BASE_TOPIC", escape(bridge.topics.base))
     return HTMLResponse(text, headers=_PAGE_HEADERS)
-
-
-@_pages.get("/docs")
-async def docs() -> Response:
-    """Return Swagger UI, or a plain list for those without a way to the internet."""
-    return HTMLResponse((PAGES / "docs.html").read_bytes(), headers={"Cache-Control": "no-cache"})
 
 
 @_pages.get("/asyncapi.json")
