@@ -207,12 +207,12 @@ def test_any_field_can_be_stuck(name):
 def test_spikes_come_as_often_as_asked_and_read_5_to_10_times_too_high():
     spiky = faulty({"spike_prob": 0.3}, **BUYING)
     ratios = []
-    for _ in range(300):
+    for _ in range(150):
         said, true = both(spiky)
         ratios.append(said["measurements.p_active"] / true["measurements.p_active"])
         assert said["derived.net_power_kw"] == said["measurements.p_active"]
     spikes = [ratio for ratio in ratios if ratio > 1.01]
-    assert len(spikes) / 300 == pytest.approx(0.3, abs=0.08)
+    assert len(spikes) / 150 == pytest.approx(0.3, abs=0.1)
     assert 4.99 < min(spikes) < 6.0
     assert 9.0 < max(spikes) < 10.01
     counts, truly = gained(spiky, 30)

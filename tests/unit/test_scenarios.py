@@ -56,6 +56,7 @@ def test_the_switches_are_the_documented_ones_all_of_them(scenario):
 
 def test_with_noise_the_mean_of_15_minutes_is_near_each_figure_and_no_status_flickers():
     street = street_of_all_scenarios(noise=1.0)
+    street.set_switches(0, {"time_acceleration": 5.0})
     lines, flows = set(), []
     for _ in range(180):
         street.advance(5)
@@ -169,6 +170,7 @@ def test_a_fresh_start_looks_like_the_backup_until_the_reserve_is_reached():
 def test_market_selling_earns_tokens_and_avoids_emissions():
     seller = community()
     seller.set_scenario(0, "market-selling")
+    seller.set_switches(0, {"time_acceleration": 10.0})
     seller.advance(600)
     read = reading(seller)
     assert read["derived.token_earnings_apt"] == pytest.approx(0.25 * 0.08, abs=1e-6)
@@ -179,6 +181,7 @@ def test_market_selling_earns_tokens_and_avoids_emissions():
 def test_market_buying_charges_the_battery_and_spends_tokens():
     buyer = community()
     buyer.set_scenario(0, "market-buying")
+    buyer.set_switches(0, {"time_acceleration": 5.0})
     buyer.place(0, market_order("buy", 0.5, 600))
     assert powers(buyer)["charge"] == pytest.approx(3.0)
     buyer.advance(600)
@@ -186,7 +189,7 @@ def test_market_buying_charges_the_battery_and_spends_tokens():
     assert powers(buyer)["charge"] == pytest.approx(3.0)
     assert read["battery.soc_pct"] > 60.0
     assert read["derived.token_spending_apt"] == pytest.approx(0.5 * 0.3, abs=1e-6)
-    buyer.advance(2)
+    buyer.advance(10)
     assert powers(buyer)["discharge"] == pytest.approx(2.0)
 
 
@@ -204,7 +207,7 @@ def test_off_grid_a_buy_order_fails_and_nothing_is_spent(slug):
 
 
 def test_daytime_without_the_market_earns_nothing():
-    sunny = home(soc=100, load=1.0, daytime=True)
+    sunny = home(soc=100, load=1.0, daytime=True, time_acceleration=10.0)
     sunny.advance(600)
     read = reading(sunny)
     assert read["derived.energy_exported_kwh"] > 0.4
@@ -213,7 +216,7 @@ def test_daytime_without_the_market_earns_nothing():
 
 def test_the_seeds_step_4_sells_what_battery_and_surplus_give():
     """1.5 kWh in 900 s ask for 6 kW: 2 kW of surplus and the battery's 3 kW deliver 5."""
-    seller = home(daytime=True)
+    seller = home(daytime=True, time_acceleration=5.0)
     soc = soc_of(seller)
     order = seller.place(0, market_order("sell", 1.5, 900, min_fill_kwh=0.1))
     read = reading(seller)
