@@ -172,7 +172,7 @@ class Persistence:
 
     def _note(self, error: StorageError | None) -> None:
         if error is not None and not self.failed:
-            logger.error("%s; commands are refused and telemetry goes on until it can be written again", error)
+            logger.error("%s: until it can be written again, commands are refused and telemetry goes on", error)
         if error is None and self.failed:
             logger.warning("the data can be saved again")
         self.failed = error is not None

@@ -94,6 +94,10 @@ class Simulator:
                 self._tick()
             self._device.save(last=True)
 
+    def close(self) -> None:
+        """Let go of everything without having run."""
+        self._at_the_end.close()
+
     def wake(self) -> None:
         """Make `run` look at `stop` (from any thread)."""
         self._connection.wake()
