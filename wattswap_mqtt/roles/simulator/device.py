@@ -176,23 +176,27 @@ class Device:
             return None
         filters = OrderFilters(client_order_id=terms.client_order_id, limit=1)
         for row in self._persistence.orders(self._community.ids[meter], filters):
-            try:
-                self._community.exchange.get(row["order_id"])
-            except CommandError:
+            if self._remembered(row["order_id"]) is None:
                 return answer_again(read_order(row, meter), terms)
         return None
 
     def _orders(self, meter: int, asked: GetOrders) -> Row | list[Row]:
         if asked.order_id is None:
             self._collect_changes()
-            return [wire_form(row) for row in self._persistence.orders(self._community.ids[meter], asked.filters)]
-        try:
-            return self._community.exchange.get(asked.order_id).to_dict()
-        except CommandError:
-            row = self._persistence.order(asked.order_id)
-            if row is None:
-                raise
+            rows = self._persistence.orders(self._community.ids[meter], asked.filters)
+            return [self._remembered(row["order_id"]) or wire_form(row) for row in rows]
+        if (remembered := self._remembered(asked.order_id)) is not None:
+            return remembered
+        if (row := self._persistence.order(asked.order_id)) is not None:
             return wire_form(row)
+        raise CommandError("unknown_order", f"there is no order {asked.order_id}")
+
+    def _remembered(self, order_id: str) -> Row | None:
+        """Return an order as it is at this moment, if the exchange remembers it; what is stored may be older."""
+        try:
+            return self._community.exchange.get(order_id).to_dict()
+        except CommandError:
+            return None
 
 
 def _parse(meter_id: str, below: str, payload: bytes) -> Command | RejectedCommand:
