@@ -55,7 +55,13 @@ class Device:
         self._publish_orders()
         touched = dict.fromkeys(meter for meter, command, _ in jobs if not isinstance(command, GetOrders))
         everyone = self._community.time_acceleration != acceleration
-        for meter in range(len(self._community.ids)) if everyone else touched:
+        orders = PlaceOrder | CancelOrder | GetOrders  # they leave the switches as they are
+        switched = dict.fromkeys(
+            meter
+            for (_, command, _), (meter, ack) in zip(jobs, answers, strict=True)
+            if meter in touched and (ack.status == "error" or not isinstance(command, orders))
+        )
+        for meter in range(len(self._community.ids)) if everyone else switched:
             self._publisher.switches(meter)
         for meter in touched:
             self._publisher.availability(meter)
