@@ -1,45 +1,62 @@
 """The snapshot on the wire: stacked readings to JSON, one message per meter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import orjson
 
+from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.community import Readings
 from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS, rounded
 from wattswap_mqtt.core.status import alarms_of
 
-Plan = list[tuple[str, Any]]
-"""Names of a JSON object, each with its row in the stacked readings or the plan of the object it holds."""
+Tree = dict[str, Any]
+"""Names of a JSON object, each with None where a value goes, or with the tree of the object it holds."""
 
 
-def _plan(section: str) -> Plan:
-    plan: Plan = []
-    nested: dict[str, Plan] = {}
-    for row, path in enumerate(QUANTITIES):
-        if path.section != section:
-            continue
+def _template() -> bytes:
+    """Return a snapshot's JSON with a %b for whatever changes, the quantities in their order."""
+    sections: Tree = {section: {} for section in SECTIONS}
+    for path in QUANTITIES:
         *above, name = path.names
-        target = plan
+        target = sections[path.section]
         for outer in above:
-            if outer not in nested:
-                nested[outer] = []
-                target.append((outer, nested[outer]))
-            target = nested[outer]
-        target.append((name, row))
-    return plan
+            target = target.setdefault(outer, {})
+        target[name] = None
+    sections["market"]["last_trade"] = None
+    top = dict.fromkeys(("meter_id", "timestamp", "tz", "hardware", "seq", "published_at"))
+    return _text({**top, **sections, "alarms": None}).encode()
 
 
-_PLANS = {section: _plan(section) for section in SECTIONS}
-_WORDS = [(row, path.quantity.options) for row, path in enumerate(QUANTITIES) if path.quantity.kind == "enum"]
+def _text(tree: Tree | None) -> str:
+    return "%b" if tree is None else "{" + ",".join(f'"{name}":{_text(held)}' for name, held in tree.items()) + "}"
+
+
+_TEMPLATE = _template()
+_WORDS = [
+    (row, {b"%d.0" % code: orjson.dumps(word) for code, word in enumerate(path.quantity.options)})
+    for row, path in enumerate(QUANTITIES)
+    if path.quantity.kind == "enum"
+]
 _FLAGS = [row for row, path in enumerate(QUANTITIES) if path.quantity.kind == "bool"]
 _WHOLE = [row for row, path in enumerate(QUANTITIES) if path.quantity.kind == "integer"]
 
 
-def _fill(plan: Plan, row: list[Any]) -> dict[str, Any]:
-    return {name: row[at] if at.__class__ is int else _fill(at, row) for name, at in plan}
+def _literals(values: Floats) -> Iterator[list[bytes]]:
+    """Return the JSON of every value, meter by meter, from stacked readings (quantities, m) that are rounded."""
+    numbers = orjson.dumps(np.ascontiguousarray(values.T), option=orjson.OPT_SERIALIZE_NUMPY)
+    for numbers_of_meter in numbers[2:-2].split(b"],["):
+        row = numbers_of_meter.split(b",")
+        for at, words in _WORDS:
+            row[at] = words[row[at]]
+        for at in _FLAGS:
+            row[at] = b"false" if row[at] == b"0.0" else b"true"
+        for at in _WHOLE:
+            row[at] = row[at][:-2]  # of 3.0
+        yield row
 
 
 def iso_local(time_s: float, zone: ZoneInfo) -> str:
@@ -56,15 +73,16 @@ class SnapshotEncoder:
     """Encodes readings of the meters `ids` in the time zone `tz`."""
 
     def __init__(self, ids: Sequence[str], tz: str, firmware_version: str) -> None:
-        self._ids = ids
-        self._tz = tz
         self._zone = ZoneInfo(tz)
-        self._hardware = {
+        self._tz = orjson.dumps(tz)
+        self._ids = [orjson.dumps(name) for name in ids]
+        hardware = {
             "manufacturer": "WattSwap",
             "model": "Virtual prosumer meter",
             "firmware_version": firmware_version,
             "meter_location": "grid connection",
         }
+        self._hardware = [orjson.dumps({**hardware, "serial_number": f"WS-{name}"}) for name in ids]
 
     def encode(
         self,
@@ -77,30 +95,32 @@ class SnapshotEncoder:
 
         NaN becomes null; numbers keep the decimals of their declaration.
         """
-        timestamp = iso_local(readings.time_s, self._zone)
-        published_at = iso_utc(published_at_s)
+        if not len(readings.meters):
+            return []
+        skews_s = clock_skews_s or {}
+        timestamp = self._timestamp(readings.time_s)
+        published_at = orjson.dumps(iso_utc(published_at_s))
+        seq = b"%d" % readings.seq
         messages = []
         for meter, row, bits in zip(
-            readings.meters.tolist(), rounded(readings.values).T.tolist(), readings.alarms.tolist(), strict=True
+            readings.meters.tolist(), _literals(rounded(readings.values)), readings.alarms.tolist(), strict=True
         ):
-            skew = (clock_skews_s or {}).get(meter)
-            for at, words in _WORDS:
-                row[at] = words[int(row[at])]
-            for at in _FLAGS:
-                row[at] = row[at] != 0.0
-            for at in _WHOLE:
-                row[at] = int(row[at])
-            body: dict[str, Any] = {
-                "meter_id": self._ids[meter],
-                "timestamp": timestamp if skew is None else iso_local(readings.time_s + skew, self._zone),
-                "tz": self._tz,
-                "hardware": self._hardware | {"serial_number": f"WS-{self._ids[meter]}"},
-                "seq": readings.seq,
-                "published_at": published_at,
-            }
-            for section, plan in _PLANS.items():
-                body[section] = _fill(plan, row)
-            body["market"]["last_trade"] = last_trades.get(meter)
-            body["alarms"] = [{"code": a.code, "level": a.level, "msg": a.msg} for a in alarms_of(bits)] if bits else []
-            messages.append(orjson.dumps(body))
+            alarms = [{"code": a.code, "level": a.level, "msg": a.msg} for a in alarms_of(bits)] if bits else []
+            messages.append(
+                _TEMPLATE
+                % (
+                    self._ids[meter],
+                    self._timestamp(readings.time_s + skews_s[meter]) if meter in skews_s else timestamp,
+                    self._tz,
+                    self._hardware[meter],
+                    seq,
+                    published_at,
+                    *row,
+                    orjson.dumps(last_trades.get(meter)),
+                    orjson.dumps(alarms),
+                )
+            )
         return messages
+
+    def _timestamp(self, time_s: float) -> bytes:
+        return orjson.dumps(iso_local(time_s, self._zone))
