@@ -36,7 +36,12 @@ def start(broker_address, tmp_path):
             probe.close()
         probe = MqttProbe(broker_address)
         probes[:] = [probe]
-        probe.subscribe("#")
+        for below in ("state", "market/order/+"):  # many, and with QoS 1 mosquitto drops what is too much for a client
+            probe.subscribe(f"wattswap/meter/+/{below}", qos=0)
+        for below in ("ack", "switches"):
+            probe.subscribe(f"wattswap/meter/+/{below}")
+        for below in ("availability", "market"):
+            probe.subscribe(f"wattswap/community/main/{below}")
         started.append(SimulatorProcess(broker_address, tmp_path / "data", **SETTINGS))
         probe.wait_for(ONLINE, lambda message: message.payload == b"online")
         return started[-1], probe
@@ -222,7 +227,7 @@ def test_a_delivery_in_progress_goes_on_after_a_kill(start):
         last.update(order)
         return order["filled_kwh"] >= part
 
-    for part in (0.02, 0.06, 0.12):
+    for part in (0.02, 0.1):
         wait_until(lambda part=part: filled(part), "some of it is delivered")
         assert last["status"] == "partially_filled"
         assert not filled(0.2)

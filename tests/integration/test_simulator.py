@@ -134,6 +134,8 @@ def test_everything_retained_comes_again_on_a_broker_that_has_lost_it(broker, si
     again.subscribe("wattswap/#")
     again.subscribe("homeassistant/#")
     again.wait_for("homeassistant/device/meter_00002/config")
+    for order_id in ("demo_meter.1", "demo_meter.2"):
+        again.wait_for(f"wattswap/meter/demo_meter/market/order/{order_id}")
     after = retained_by(make_probe, broker.address)
     assert set(after) == set(before)
     for topic in before:

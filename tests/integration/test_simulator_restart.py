@@ -66,7 +66,7 @@ def test_everything_goes_on(probe, simulate):
     assert after_other["measurements"]["v_rms"] == before_other["measurements"]["v_rms"]
     assert meter.switches() | values | {"time_acceleration": 0} == meter.switches()
     assert other.switches()["fault_inject"] == {"bias_pct": 10, "stuck": ["v_rms"]}
-    meter.set("time_acceleration", "600")
+    meter.set("time_acceleration", "3600")
     order = meter.probe.wait_for_json(f"{meter.topic}/market/order/{delivery}", lambda o: o["status"] == "executed")
     assert order["filled_kwh"] == pytest.approx(2, abs=0.002)
     assert meter.ask("market/get", {"order_id": waiting["order_id"]})["result"]["status"] == "accepted"

@@ -70,7 +70,6 @@ class Publisher:
             self._retain(topics.discovery(meter_id), REMOVED)
         for meter in meters:
             self.switches(meter)
-        self._orders_again()
         self._last_trades |= self._community.exchange.last_trades()
         self._told_truth = set(meters)
         self.readings()
@@ -84,6 +83,7 @@ class Publisher:
             self._started = True
             for meter in meters[: max(len(self._discovered), 1)]:
                 self._event(Event("started", self._community.clock_s, meter, {"boot_id": self._boot_id}))
+        self._orders_again()  # last: there may be thousands
 
     def goodbye(self) -> None:
         """Say that the community is gone on purpose."""

@@ -29,7 +29,7 @@ CATCH_UP_S = 0.25
 AT_ONCE = 100
 """So many commands are carried out before it is looked whether a tick is due."""
 WAITING = 4000
-"""So many commands wait here at most; then no more are read, and what happens to them is up to the broker."""
+"""When so many commands wait here no more are read: what happens to them is up to the broker."""
 QUICK_SUCCESSION_S = 0.001
 
 
@@ -109,7 +109,8 @@ class Simulator:
         brokers keep only so much for a client that is busy (mosquitto 1000 messages, and 20 on their way).
         """
         waiting = len(self._inbox)
-        self._connection.wait(0.0 if waiting else self._pace.wait_s(time.monotonic()))
+        if waiting < WAITING:
+            self._connection.wait(0.0 if waiting else self._pace.wait_s(time.monotonic()))
         while waiting + 1 < len(self._inbox) < WAITING:
             waiting = len(self._inbox)
             self._connection.wait(QUICK_SUCCESSION_S)
