@@ -118,7 +118,7 @@ def test_dropped_deliveries_get_nothing_more():
     gone, other = delivery(), delivery(1)
     deliveries = under_way(gone, other)
     asks = deliveries.asks(0, 900)
-    deliveries.drop(gone.order_id)
+    deliveries.drop([gone])
     deliveries.settle(900, 900, asks.sell_kw / 4, asks.buy_kw)
     assert (gone.filled_mwh, other.filled_mwh) == (0, 250_000)
     assert list(deliveries) == [other]

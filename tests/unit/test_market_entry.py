@@ -1,7 +1,7 @@
 import pytest
 
 from wattswap_mqtt.core.errors import CommandError
-from wattswap_mqtt.core.market.entry import Home, answer_again, refusal
+from wattswap_mqtt.core.market.entry import Home, Rules, answer_again, refusal
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.pricing import Quotes
 
@@ -10,7 +10,7 @@ HOME = Home(grid_connected=True, market_enabled=False, available_discharge_kwh=5
 
 
 def code(terms, **home):
-    refused = refusal(terms, QUOTES, HOME._replace(**home))
+    refused = refusal(terms, QUOTES, HOME._replace(**home), Rules())
     return None if refused is None else refused.code
 
 
@@ -32,7 +32,7 @@ def test_a_closed_market_takes_what_meets_the_utility_at_once():
 
 
 def test_a_closed_market_says_the_price():
-    assert "0.08 apt/kWh" in refusal(limit("sell", 90_000), QUOTES, HOME).message
+    assert "0.08 apt/kWh" in refusal(limit("sell", 90_000), QUOTES, HOME, Rules()).message
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_a_home_can_sell_in_a_quarter_hour(home, deliverable_kwh):
 
 def test_the_minimum_fill_has_to_be_within_reach_of_a_sell():
     sell = OrderTerms("sell", "market", 1_500_000, 900, min_fill_mwh=800_000)
-    refused = refusal(sell, QUOTES, HOME)
+    refused = refusal(sell, QUOTES, HOME, Rules())
     assert refused.code == "min_fill"
     assert "0.75 kWh in 900 s" in refused.message
     assert "0.8 kWh" in refused.message

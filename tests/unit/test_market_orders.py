@@ -78,6 +78,7 @@ def test_the_wire_form():
         "price": 0.08,
         "counterparty": "utility",
         "duration_sec": 900,
+        "liquidity": "taker",
     }
 
 

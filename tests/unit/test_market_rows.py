@@ -5,7 +5,7 @@ import numpy as np
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.rows import (
     account_entry,
-    order_entries,
+    delivery_entry,
     order_row,
     read_order,
     surplus_entries,
@@ -18,7 +18,7 @@ LIMIT = OrderTerms("buy", "limit", 1_500_001, 900.5, price_utok_per_kwh=-123_457
 
 def order(terms=LIMIT):
     one = Order("demo_meter.12", "demo_meter", 3, 12, terms, created_s=1_800_000_000.123456)
-    delivery = one.match(terms.quantity_mwh, 300_000, "utility", now_s=1_800_000_001.7)
+    delivery = one.match(terms.quantity_mwh, 300_000, "utility", now_s=1_800_000_001.7, came_last=True)
     delivery.delivered_kwh = 0.1 + 0.2
     delivery.mark(1_800_000_900)
     delivery.delivered_kwh = 0.7
@@ -37,32 +37,30 @@ def test_the_wire_form_of_a_stored_order():
     assert wire_form(order_row(order())) == order().to_dict()
 
 
-def test_the_entry_of_an_order():
-    assert order_entries(order()) == [
-        {
-            "entry_id": "demo_meter.12/1",
-            "kind": "order",
-            "meter_id": "demo_meter",
-            "order_id": "demo_meter.12",
-            "counterparty": "utility",
-            "time_s": 1_800_000_001.7,
-            "energy_mwh": -700_000,
-            "price_utok_per_kwh": 300_000,
-            "amount_utok": -210_000,
-        }
-    ]
+def test_the_entry_of_what_was_metered_since_the_quarter_hour_began():
+    assert delivery_entry(order().deliveries[0], "demo_meter") == {
+        "entry_id": "demo_meter.12/1@1800000900.000",
+        "kind": "order",
+        "meter_id": "demo_meter",
+        "order_id": "demo_meter.12",
+        "counterparty": "utility",
+        "time_s": 1_800_000_900,
+        "energy_mwh": -400_000,
+        "price_utok_per_kwh": 300_000,
+        "amount_utok": -120_000,
+    }
 
 
-def test_an_order_that_delivered_nothing_has_no_entry():
+def test_what_delivered_nothing_has_no_entry():
     one = Order("m.1", "m", 0, 1, LIMIT, created_s=0)
-    one.match(10, 300_000, "utility", now_s=0)
-    assert order_entries(one) == []
+    one.match(10, 300_000, "utility", now_s=0, came_last=True)
+    assert delivery_entry(one.deliveries[0], "m") is None
 
 
 def test_the_entries_of_a_slot():
     closed = Closed(1_800_000_000.0, 80_000, np.array([1]), np.array([1_000_000]), np.array([80_000]))
     (entry,) = json.loads(json.dumps(surplus_entries(closed, ("a", "b"))))
-    assert entry["entry_id"] == "b@1800000000"
+    assert entry["entry_id"] == "b@1800000000.000"
     assert (entry["kind"], entry["meter_id"], entry["energy_mwh"], entry["amount_utok"]) == (
         "surplus",
         "b",

@@ -26,6 +26,7 @@ CODES: Mapping[str, str] = {
     "grid_disconnected": "an order while the home is off grid; it was kept as failed",
     "market_disabled": "an order that would have to wait while `market_enabled` is off; it was kept as failed",
     "min_fill": "the home cannot deliver the minimum fill; the order was kept as failed",
+    "price_out_of_band": "the limit price is outside the band of this market; the order was kept as failed",
     "client_order_id_reused": "another order of this meter has this `client_order_id` and asks for something else",
     "too_many_orders": "the meter has as many open orders as it may have",
     "unknown_order": "this meter has no such order",

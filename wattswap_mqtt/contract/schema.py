@@ -246,6 +246,7 @@ def trade_schema() -> Schema:
             "price": number("the price of the match", "apt/kWh"),
             "counterparty": text("the other meter, or `utility`"),
             "duration_sec": number("the delivery window", "s"),
+            "liquidity": text("whether the order came last, or waited for the other", enum=["taker", "maker"]),
         },
     )
 

@@ -316,6 +316,7 @@ class Community:
             "seq": self.seq,
             "time_acceleration": self.time_acceleration,
             "surplus": [surplus.start_s, surplus.price_utok],
+            "tape": self.exchange.tape.state(),
         }
         return plain, self._kept_arrays(surplus)
 
@@ -359,7 +360,8 @@ class Community:
                 if name in saved_arrays and saved_arrays[name].shape[:-1] == array.shape[:-1]:
                     array[..., meter] = saved_arrays[name][..., column]
         start_s, price_utok = plain["surplus"]
-        self.exchange.restore(orders, entries, surplus._replace(start_s=start_s, price_utok=price_utok))
+        surplus = surplus._replace(start_s=start_s, price_utok=price_utok)
+        self.exchange.restore(orders, entries, surplus, plain.get("tape"))
         self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
         self._redispatch_all()
 

@@ -8,7 +8,7 @@ while their windows pass.
 """
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple, Self
@@ -53,7 +53,9 @@ class Delivery:
     counterparty: str
     start_s: float
     end_s: float
+    came_last: bool = True  # its order met one that was there before
     delivered_kwh: float = 0.0
+    over: bool = False  # its window has passed, or all of it was delivered
     marks: list[Mark] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,18 @@ class Delivery:
         """What this was worth to the home so far: + earned, - spent."""
         amount = worth(self.price_utok_per_kwh, self.filled_mwh)
         return amount if self.side == "sell" else -amount
+
+    @property
+    def missing_mwh(self) -> int:
+        """What was not delivered."""
+        return self.quantity_mwh - self.filled_mwh
+
+    def since_mark(self) -> tuple[float, int, int]:
+        """Return when the running slice began, and its energy and worth so far; the worths of all slices add up."""
+        mark = self.marks[-1]
+        before = worth(self.price_utok_per_kwh, mark.filled_mwh)
+        amount = worth(self.price_utok_per_kwh, self.filled_mwh) - before
+        return mark.start_s, self.filled_mwh - mark.filled_mwh, amount if self.side == "sell" else -amount
 
     def mark(self, start_s: float) -> None:
         """Begin a new slice; nothing happens if one began then or later."""
@@ -192,11 +206,11 @@ class Deliveries:
         insort(self._active, delivery, key=lambda d: (d.meter, d.number))
         self._table = None
 
-    def drop(self, order_id: str) -> None:
-        """End the deliveries of an order, if it has any."""
-        kept = [d for d in self._active if d.order_id != order_id]
-        if len(kept) < len(self._active):
-            self._active, self._table = kept, None
+    def drop(self, deliveries: Collection[Delivery]) -> None:
+        """End deliveries before their time."""
+        gone = {delivery.trade_id for delivery in deliveries}
+        self._active = [delivery for delivery in self._active if delivery.trade_id not in gone]
+        self._table = None
 
     def asks(self, now_s: float, dt_s: float) -> Asks:
         """Return what to ask of the homes over [now_s, now_s + dt_s), dt_s > 0."""
@@ -224,6 +238,8 @@ class Deliveries:
             begun=[self._active[row] for row in np.flatnonzero(begun)],
             over=[self._active[row] for row in np.flatnonzero(over)],
         )
+        for delivery in settled.over:
+            delivery.over = True
         if settled.over:
             self._active = list(compress(self._active, ~over))
             self._table = None

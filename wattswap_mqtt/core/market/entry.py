@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import REASONS, Order, OrderTerms
-from wattswap_mqtt.core.market.pricing import Quotes, from_millionths, to_millionths
+from wattswap_mqtt.core.market.pricing import MILLION, Quotes, from_millionths, to_millionths
+from wattswap_mqtt.core.market.roster import MOST_OPEN
+
+
+class Rules(NamedTuple):
+    """What the market asks of every order: limit prices within a band (utok per kWh), and not too many of them open."""
+
+    floor_utok: int = -1000 * MILLION
+    cap_utok: int = 1000 * MILLION
+    most_open: int = MOST_OPEN
 
 
 class Home(NamedTuple):
@@ -22,7 +31,7 @@ class Home(NamedTuple):
         return min(self.available_discharge_kwh, self.p_max_discharge_kw * hours) + max(self.surplus_kw, 0) * hours
 
 
-def refusal(terms: OrderTerms, quotes: Quotes, home: Home) -> CommandError | None:
+def refusal(terms: OrderTerms, quotes: Quotes, home: Home, rules: Rules) -> CommandError | None:
     """Return why the home cannot place this order, if it cannot.
 
     Only what is hopeless is refused for its `min_fill`: the promises of other orders and the house's own needs may
@@ -31,6 +40,10 @@ def refusal(terms: OrderTerms, quotes: Quotes, home: Home) -> CommandError | Non
     price_utok = quotes.price(terms.side)
     if not home.grid_connected:
         return CommandError("grid_disconnected", REASONS["grid_disconnected"])
+    limit = terms.price_utok_per_kwh
+    if limit is not None and not rules.floor_utok <= limit <= rules.cap_utok:
+        floor, cap = from_millionths(rules.floor_utok), from_millionths(rules.cap_utok)
+        return CommandError("price_out_of_band", f"price takes {floor:g} to {cap:g} apt/kWh in this market")
     if terms.waits and not terms.accepts(price_utok) and not home.market_enabled:
         return CommandError(
             "market_disabled",

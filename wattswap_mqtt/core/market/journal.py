@@ -37,8 +37,8 @@ class Journal:
         self._changed[order.order_id] = order
         self._events.append(Event("trade", now_s, order.meter, trade(delivery, order.meter_id)))
 
-    def delivered(self, orders: Iterable[Order]) -> None:
-        """Note that more of these orders was delivered."""
+    def changed(self, orders: Iterable[Order]) -> None:
+        """Note that something of these orders changed of which no event tells."""
         self._changed |= {order.order_id: order for order in orders}
 
     def take_events(self) -> list[Event]:

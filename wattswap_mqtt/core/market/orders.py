@@ -3,9 +3,9 @@
     accepted ──> partially_filled ──> executed | failed | expired | cancelled
         └───────────────────────────────^
 
-A status never steps back.  `partially_filled` is said at the first metered energy.  At the end of the delivery an order
-is `executed` if at most a thousandth of it is missing (a tenth of what a class 1 meter may be wrong by), `expired` if
-more is, and `failed` if nothing was delivered.
+A status never steps back.  `partially_filled` is said at the first metered energy.  Once nothing of an order waits and
+all its deliveries are over, it is `executed` if at most a thousandth of it is missing (a tenth of what a class 1 meter
+may be wrong by), `expired` if more is, and `failed` if it was matched and nothing was delivered.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,9 @@ OPEN = frozenset({"accepted", "partially_filled"})
 REASONS: Mapping[str, str] = {
     "grid_disconnected": "the home is not connected to the grid: nothing can be delivered",
     "market_disabled": "the marketplace is closed for this meter (market_enabled): nothing can wait for a better price",
-    "min_fill": "less than the minimum fill could be delivered",
+    "min_fill": "less than the minimum fill could be delivered, or matched at once",
+    "price_out_of_band": "the limit price is outside the band of prices of this market",
+    "self_trade": "the best offer was this meter's own older order: the rest of the newer one is cancelled",
     "unmatched": "nobody offered the limit price or better, and this order does not wait",
     "ttl_elapsed": "nobody offered the limit price or better in time",
     "delivered_short": "the delivery window ended before everything was delivered",
@@ -34,6 +36,9 @@ REASONS: Mapping[str, str] = {
     "scenario": "a scenario was set",
 }
 """Why an order ended other than executed; at entry `min_fill` says the numbers instead."""
+
+ENDS_AS_EXPIRED = frozenset({"unmatched", "ttl_elapsed", "min_fill"})
+"""Of the reasons for which a rest is dropped: those that are nobody's wish; the others cancel."""
 
 _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
@@ -65,6 +70,13 @@ class OrderTerms:
         """Whether what is not matched at once goes on waiting."""
         return self.time_in_force in {"GTD", "GTC"}
 
+    @property
+    def least_mwh(self) -> int:
+        """What has to be matched at once, or nothing is; an order that waits has time for it."""
+        if self.time_in_force == "FOK":
+            return self.quantity_mwh
+        return 0 if self.waits else min(self.min_fill_mwh, self.quantity_mwh)
+
     def accepts(self, price_utok: int) -> bool:
         """Tell whether a price is as good as the limit."""
         limit = self.price_utok_per_kwh
@@ -89,6 +101,7 @@ class Order:
     reason: str | None = None
     message: str | None = None
     ended_s: float | None = None
+    dropped: str | None = None  # why the unmatched rest waits no longer, a key of REASONS
     deliveries: list[Delivery] = field(default_factory=list)
 
     @property
@@ -107,6 +120,21 @@ class Order:
         return sum(delivery.quantity_mwh for delivery in self.deliveries)
 
     @property
+    def unmatched_mwh(self) -> int:
+        """What was not traded."""
+        return self.terms.quantity_mwh - self.matched_mwh
+
+    @property
+    def waits(self) -> bool:
+        """Whether a rest of it waits for a price."""
+        return self.is_open and self.dropped is None and self.unmatched_mwh > 0
+
+    @property
+    def under_way(self) -> list[Delivery]:
+        """The deliveries that are not over; of an ended order there are none."""
+        return [delivery for delivery in self.deliveries if not delivery.over] if self.is_open else []
+
+    @property
     def filled_mwh(self) -> int:
         """What was delivered and metered."""
         return sum(delivery.filled_mwh for delivery in self.deliveries)
@@ -121,7 +149,9 @@ class Order:
         """When an unmatched rest is dropped."""
         return self.created_s + self.terms.ttl_s if self.terms.time_in_force == "GTD" else None
 
-    def match(self, quantity_mwh: int, price_utok: int, counterparty: str, now_s: float) -> Delivery:
+    def match(
+        self, quantity_mwh: int, price_utok: int, counterparty: str, now_s: float, *, came_last: bool = True
+    ) -> Delivery:
         """Trade a part of it; returns the delivery, which begins now."""
         delivery = Delivery(
             trade_id=f"{self.order_id}/{len(self.deliveries) + 1}",
@@ -134,14 +164,17 @@ class Order:
             counterparty=counterparty,
             start_s=now_s,
             end_s=now_s + self.terms.duration_s,
+            came_last=came_last,
         )
         self.deliveries.append(delivery)
         return delivery
 
-    def begin(self) -> None:
-        """Note the first metered energy."""
-        if self.status == "accepted":
+    def begin(self) -> bool:
+        """Note metered energy; tell whether it is the first."""
+        first = self.status == "accepted"
+        if first:
             self.status = "partially_filled"
+        return first
 
     def end(self, status: Ending, now_s: float, reason: str | None = None, message: str | None = None) -> None:
         """End it, once and for all."""
@@ -151,11 +184,16 @@ class Order:
         self.message = message or (REASONS[reason] if reason else None)
 
     def verdict(self) -> tuple[Ending, str | None]:
-        """Say what it ends as, and why, when its delivery is over."""
+        """Say what it ends as, and why, when nothing of it waits and its deliveries are over."""
         filled, wanted = self.filled_mwh, self.terms.quantity_mwh
+        if not self.deliveries:
+            return ("expired" if self.dropped in ENDS_AS_EXPIRED else "cancelled"), self.dropped
         if filled == 0:
             return "failed", "nothing_delivered"
-        return ("executed", None) if (wanted - filled) * 1000 <= wanted else ("expired", "delivered_short")
+        if (wanted - filled) * 1000 <= wanted:
+            return "executed", None
+        short = (self.matched_mwh - filled) * 1000 > self.matched_mwh
+        return "expired", "delivered_short" if short else self.dropped
 
     def to_dict(self) -> Row:
         """Return the order as it stands on the wire; an execution is what was metered within one quarter hour."""
@@ -199,7 +237,7 @@ class Order:
 
 
 def trade(delivery: Delivery, meter_id: str) -> Row:
-    """Return a match as the `trade` event tells it."""
+    """Return a match as the `trade` event tells it to one of its sides."""
     return {
         "timestamp": iso(delivery.start_s),
         "trade_id": delivery.trade_id,
@@ -210,4 +248,5 @@ def trade(delivery: Delivery, meter_id: str) -> Row:
         "price": from_millionths(delivery.price_utok_per_kwh),
         "counterparty": delivery.counterparty,
         "duration_sec": round(delivery.end_s - delivery.start_s, 3),
+        "liquidity": "taker" if delivery.came_last else "maker",
     }

@@ -11,7 +11,7 @@ from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.pricing import to_millionths
 
 MOST_OPEN = 200
-"""Open orders of one meter."""
+"""Open orders of one meter, unless the rules of the market say otherwise."""
 
 KEPT = 1000
 KEPT_LATELY = 10_000
@@ -24,7 +24,8 @@ _NUMBER = re.compile("[1-9][0-9]{0,17}")
 class Roster:
     """Orders by id, meter and client's id; `pending` counts the open ones and `placed` numbers them, shape (n,)."""
 
-    def __init__(self, meter_ids: tuple[str, ...]) -> None:
+    def __init__(self, meter_ids: tuple[str, ...], most_open: int = MOST_OPEN) -> None:
+        self._most_open = most_open
         self._meter_ids = meter_ids
         self._index = {meter_id: meter for meter, meter_id in enumerate(meter_ids)}
         self._orders: dict[str, Order] = {}  # in order of acceptance
@@ -45,9 +46,10 @@ class Roster:
 
         """
         meter_id = self._meter_ids[meter]
-        if self.pending[meter] >= MOST_OPEN:
+        if self.pending[meter] >= self._most_open:
             raise CommandError(
-                "too_many_orders", f"{meter_id} has {MOST_OPEN} open orders, the most it may have: cancel some first"
+                "too_many_orders",
+                f"{meter_id} has {self._most_open} open orders, the most it may have: cancel some first",
             )
         reserved_mwh = 0
         if terms.side == "sell":

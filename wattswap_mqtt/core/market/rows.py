@@ -1,15 +1,21 @@
 """What is stored of the market: flat rows with a stable key, to be written over an earlier row of the same key.
 
-Rows of orders hold the wire form and, besides, the exact times and deliveries.  Ledger entries come in three kinds:
+Rows of orders hold the wire form and, besides, the exact times and deliveries.  Ledger entries come in these kinds:
 
-    kind     entry_id                  one per
-    order    {order_id}/{number}       match; written anew as often as its order
-    surplus  {meter_id}@{start_s}      meter and quarter hour of automatic sale
-    account  {meter_id}                meter: how many orders it placed, what they earned and spent, what is under way
+    kind       entry_id                         one per
+    order      {order_id}/{number}@{start_s}    leg of a trade and quarter hour: what was metered of it
+    imbalance  {order_id}/{number}!             leg of a trade between meters that was not delivered in full
+    surplus    {meter_id}@{start_s}             meter and quarter hour of automatic sale
+    premium    {meter_id}@{start_s}/{trade_id}  surplus that a home bought: what it paid above the feed-in price
+    account    {meter_id}                       meter: how many orders it placed, what they earned and spent, and what
+                                                is under way
 
 An order is written when something happened to it, and once a quarter hour while it is delivered; what is delivered in
-between changes only its meter's account.  The first two kinds are the journal (they have a `time_s`); to go on after a
-restart, only the accounts are needed.
+between changes only its meter's account.  All but the accounts are the journal: they have a `time_s`, the beginning of
+what they tell of, and are written once, when it is over.  To go on after a restart, only the accounts are needed.
+
+`energy_mwh` and `amount_utok` are + for sold and earned, - for bought and spent.  The rows `order` and `imbalance` of a
+leg that ran to its end add up to what was traded, so those of both legs of a trade add up to nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +44,7 @@ def order_row(order: Order) -> Row:
     return order.to_dict() | {
         "created_s": order.created_s,
         "ended_s": order.ended_s,
+        "dropped": order.dropped,
         "deliveries": [
             {
                 "trade_id": delivery.trade_id,
@@ -47,6 +54,8 @@ def order_row(order: Order) -> Row:
                 "start_s": delivery.start_s,
                 "end_s": delivery.end_s,
                 "delivered_kwh": delivery.delivered_kwh,
+                "over": delivery.over,
+                "came_last": delivery.came_last,
                 "marks": [list(mark) for mark in delivery.marks],
             }
             for delivery in order.deliveries
@@ -56,7 +65,7 @@ def order_row(order: Order) -> Row:
 
 def wire_form(row: Mapping[str, Any]) -> Row:
     """Return a stored order as `Order.to_dict` put it."""
-    return {name: value for name, value in row.items() if name not in {"created_s", "ended_s", "deliveries"}}
+    return {name: value for name, value in row.items() if name not in {"created_s", "ended_s", "dropped", "deliveries"}}
 
 
 def read_order(row: Mapping[str, Any], meter: int) -> Order:
@@ -85,6 +94,7 @@ def read_order(row: Mapping[str, Any], meter: int) -> Order:
         reason=row["reason"],
         message=row["message"],
         ended_s=row["ended_s"],
+        dropped=row["dropped"],
     )
     for delivery in row["deliveries"]:
         exact = delivery | {"marks": [Mark(*mark) for mark in delivery["marks"]]}
@@ -94,24 +104,54 @@ def read_order(row: Mapping[str, Any], meter: int) -> Order:
     return order
 
 
-def order_entries(order: Order) -> list[Row]:
-    """Return what the ledger holds of an order; energy and amount are + for sold and earned, - for bought and spent."""
-    sign = 1 if order.terms.side == "sell" else -1
-    return [
-        {
-            "entry_id": delivery.trade_id,
-            "kind": "order",
-            "meter_id": order.meter_id,
-            "order_id": order.order_id,
-            "counterparty": delivery.counterparty,
-            "time_s": delivery.start_s,
-            "energy_mwh": sign * delivery.filled_mwh,
-            "price_utok_per_kwh": delivery.price_utok_per_kwh,
-            "amount_utok": delivery.amount_utok,
-        }
-        for delivery in order.deliveries
-        if delivery.filled_mwh
-    ]
+def delivery_entry(delivery: Delivery, meter_id: str) -> Row | None:
+    """Return what was metered of a delivery in the quarter hour that is running, if anything was."""
+    start_s, energy_mwh, amount_utok = delivery.since_mark()
+    if not energy_mwh:
+        return None
+    return {
+        "entry_id": f"{delivery.trade_id}@{start_s:.3f}",
+        "kind": "order",
+        "meter_id": meter_id,
+        "order_id": delivery.order_id,
+        "counterparty": delivery.counterparty,
+        "time_s": start_s,
+        "energy_mwh": energy_mwh if delivery.side == "sell" else -energy_mwh,
+        "price_utok_per_kwh": delivery.price_utok_per_kwh,
+        "amount_utok": amount_utok,
+    }
+
+
+def imbalance_entry(delivery: Delivery, meter_id: str, time_s: float, price_utok: int, amount_utok: int) -> Row:
+    """Return what a delivery that is over and short has cost, with the price of the energy that was missing."""
+    return {
+        "entry_id": f"{delivery.trade_id}!",
+        "kind": "imbalance",
+        "meter_id": meter_id,
+        "order_id": delivery.order_id,
+        "counterparty": UTILITY,
+        "time_s": time_s,
+        "energy_mwh": delivery.missing_mwh if delivery.side == "sell" else -delivery.missing_mwh,
+        "price_utok_per_kwh": price_utok,
+        "amount_utok": amount_utok,
+    }
+
+
+def premium_entry(
+    meter_id: str, start_s: float, bought: Delivery, buyer: str, premium_utok: int, amount_utok: int
+) -> Row:
+    """Return what a buyer of surplus paid above the feed-in price; the energy itself is in the row of the surplus."""
+    return {
+        "entry_id": f"{meter_id}@{start_s:.3f}/{bought.trade_id}",
+        "kind": "premium",
+        "meter_id": meter_id,
+        "order_id": None,
+        "counterparty": buyer,
+        "time_s": start_s,
+        "energy_mwh": 0,
+        "price_utok_per_kwh": premium_utok,
+        "amount_utok": amount_utok,
+    }
 
 
 def surplus_entries(closed: Closed, meter_ids: Sequence[str]) -> list[Row]:
@@ -119,7 +159,7 @@ def surplus_entries(closed: Closed, meter_ids: Sequence[str]) -> list[Row]:
     columns = (closed.meters.tolist(), closed.energy_mwh.tolist(), closed.amount_utok.tolist())
     return [
         {
-            "entry_id": f"{meter_ids[meter]}@{closed.start_s:.0f}",
+            "entry_id": f"{meter_ids[meter]}@{closed.start_s:.3f}",
             "kind": "surplus",
             "meter_id": meter_ids[meter],
             "order_id": None,

@@ -150,6 +150,8 @@ class Publisher:
         """Publish what has happened since the last call."""
         for event in self._community.take_events():
             self._event(event)
+        for trade in self._community.exchange.tape.take():
+            self._connection.publish(self._topics.community_trade(self._name), orjson.dumps(trade), qos=1)
 
     def answer(self, meter: int, ack: Ack) -> None:
         """Publish the answer to a command."""
@@ -214,7 +216,6 @@ class Publisher:
         self._connection.publish(self._topics.event(meter_id), payload, qos=1)
         if event.event_type == "trade":
             self._last_trades[event.meter] = event.data
-            self._connection.publish(self._topics.community_trade(self._name), orjson.dumps(event.data), qos=1)
 
     def _discover(self) -> None:
         self._discovered_at_s = time.monotonic()
