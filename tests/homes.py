@@ -87,12 +87,14 @@ def market_order(side: str, kwh: float, duration_s: float, min_fill_kwh: float =
     return OrderTerms(side, "market", round(kwh * 1e6), duration_s, min_fill_mwh=round(min_fill_kwh * 1e6))
 
 
-def restarted(homes: Community, *, ids: tuple[str, ...] = ()) -> Community:
+def restarted(homes: Community, *, ids: tuple[str, ...] = (), **more) -> Community:
     """Return a new community that goes on where `homes` is, by way of what a store keeps: JSON, and arrays by meter."""
     plain, arrays = homes.dump()
     changes = homes.exchange.take_changes()
     rows = orjson.loads(orjson.dumps([plain, homes.changed_meters(), changes.orders, changes.entries]))
-    again = Community(ids or homes.ids, seed=homes.seed, start_s=0.0, site=homes.site, load_noise=homes.load_noise)
+    again = Community(
+        ids or homes.ids, seed=homes.seed, start_s=0.0, site=homes.site, load_noise=homes.load_noise, **more
+    )
     saved = {name: array.copy() for name, array in arrays.items()}
     columns = {row: (saved, homes.index[name]) for row, name in enumerate(again.ids) if name in homes.index}
     plain, meters, orders, entries = rows

@@ -113,6 +113,7 @@ def _directory(value: Path) -> Path:
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Topic = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_topic)]
+Price = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 Days = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -138,6 +139,17 @@ class Settings(BaseModel):
     seed: int = Field(1, ge=0, le=2**63 - 1, description="the same seed gives the same homes, weather and noise")
     load_noise: float = Field(1.0, ge=0, le=10, allow_inf_nan=False, description="swing of the appliances; 0 = none")
     bots: int = Field(0, ge=0, le=10_000, description="liquidity bots on the marketplace")
+    import_price: Price = Field(0.30, description="the utility sells at, apt/kWh")
+    feed_in_price: Price = Field(0.08, description="the utility buys at, apt/kWh")
+    price_csv: Path | None = Field(
+        None, description="prices by quarter hour or time of day instead: lines of start,import,feed_in"
+    )
+    price_floor: Price = Field(-1000, description="lowest limit price of an order, apt/kWh; it may be negative")
+    price_cap: Price = Field(1000, description="highest limit price of an order, apt/kWh")
+    max_open_orders: int = Field(200, ge=1, le=100_000, description="open orders that one meter may have")
+    auto_buy_price: Price | None = Field(
+        None, description="homes below their reserve bid this for the energy to fill it, apt/kWh; off unless given"
+    )
     publish_interval: float = Field(
         1.0, ge=0.01, le=3600, allow_inf_nan=False, description="seconds between two states of a meter"
     )
@@ -164,6 +176,8 @@ class Settings(BaseModel):
                 raise ValueError("--ca-file is of use with a mqtts:// broker only: give --broker mqtts://…")
             if not self.ca_file.is_file():
                 raise ValueError(f"--ca-file: there is no file {self.ca_file}")
+        if self.price_floor > self.price_cap:
+            raise ValueError(f"--price-floor {self.price_floor:g} is above --price-cap {self.price_cap:g}")
         return self
 
     @property

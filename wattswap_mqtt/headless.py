@@ -9,11 +9,9 @@ from rich.console import Console
 from rich.progress import track
 
 from wattswap_mqtt.config import Settings
-from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import ConfigError, StorageError
-from wattswap_mqtt.core.plant import meter_ids
 from wattswap_mqtt.core.records import Register
-from wattswap_mqtt.core.sun import Site
+from wattswap_mqtt.founding import found_community
 
 QUARTER_S = 900
 FASTEST = 3600.0
@@ -32,13 +30,7 @@ def simulate(settings: Settings, days: float, output: Path) -> None:
     if not QUARTER_S / 86400 <= days <= MOST_DAYS:
         raise ConfigError(f"--days takes a number from {QUARTER_S / 86400:.4f} (a quarter hour) to {MOST_DAYS:.0f}")
     start_s = (time.time() if settings.start_s is None else settings.start_s) // QUARTER_S * QUARTER_S
-    community = Community(
-        meter_ids(settings.community, settings.meters),
-        seed=settings.seed,
-        start_s=start_s,
-        site=Site(settings.latitude, settings.longitude, settings.tz),
-        load_noise=settings.load_noise,
-    )
+    community = found_community(settings, start_s)
     community.set_switches(0, {"time_acceleration": FASTEST})
     console = Console(stderr=True)
     began_s = time.monotonic()

@@ -86,20 +86,7 @@ _STATUS = record(
         "boot_id": text("another one after each start"),
     },
 )
-_MARKET = record(
-    "The marketplace of a community.",
-    {
-        "timestamp": moment("simulated time"),
-        "current_market_price": number("the last trade, else the middle of best bid and ask", "apt/kWh"),
-        "import_tariff": number("the utility sells at", "apt/kWh"),
-        "feed_in_tariff": number("the utility buys at", "apt/kWh"),
-        "best_bid": number("highest offer to buy", "apt/kWh"),
-        "best_ask": number("lowest offer to sell", "apt/kWh"),
-        "depth": {"type": "object", "description": "resting orders by price"},
-        "last_trade": {"anyOf": [_named("trade"), {"type": "null"}]},
-        "ledger_sum_utok": {"type": "integer", "const": 0, "description": "all accounts together, micro-tokens"},
-    },
-)
+_MARKET = record("The marketplace of a community.", schema.market_properties())
 _OBJECTS: dict[Channel, Schema] = {
     topics.SWITCHES_STATE: schema.switches_schema(),
     topics.SET_SWITCH: _envelope({"type": ["boolean", "number", "string", "object"]}),

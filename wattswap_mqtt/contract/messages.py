@@ -6,6 +6,7 @@ the answer and never interpreted: text of up to 256 characters, a number, true, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, cast, get_args
 
 import orjson
@@ -26,6 +27,9 @@ EXACT_FLOAT = 2**53
 CorrelationId = str | int | float | bool | None
 OrderStatus = Literal["accepted", "partially_filled", "executed", "failed", "expired", "cancelled"]
 FILTER_STATUSES = ("open", *get_args(OrderStatus))
+What = Literal["market", "trades", "candles", "statement", "ledger"]
+WHATS = ("orders", *get_args(What))
+"""What `market/get` may ask for."""
 MAX_ORDERS = 500
 """Orders in one answer; keeps it well below what brokers take."""
 
@@ -85,7 +89,19 @@ class GetOrders:
     command: str = field(default=topics.GET_ORDERS.below, init=False)
 
 
-Command = SetSwitches | SetScenario | PlaceOrder | CancelOrder | GetOrders
+@dataclass(frozen=True)
+class GetMarket:
+    """Ask for what the market knows: of all, or (statement) of the meter; times are unix seconds."""
+
+    what: What
+    start_s: float | None = None
+    end_s: float | None = None
+    limit: int = 100
+    id: CorrelationId = None
+    command: str = field(default=topics.GET_ORDERS.below, init=False)
+
+
+Command = SetSwitches | SetScenario | PlaceOrder | CancelOrder | GetOrders | GetMarket
 
 
 class RejectedCommand(CommandError):  # noqa: N818 (it is the command that was rejected)
@@ -129,6 +145,8 @@ def encode_command(command: Command) -> bytes:
             fields = {"order_id": order_id}
         case GetOrders(order_id=None, filters=filters):
             fields = {"status": filters.status, "client_order_id": filters.client_order_id, "limit": filters.limit}
+        case GetMarket(what=what, start_s=start_s, end_s=end_s, limit=limit):
+            fields = {"what": what, "start": iso_of(start_s), "end": iso_of(end_s), "limit": limit}
         case GetOrders(order_id=order_id):
             fields = {"order_id": order_id}
     return orjson.dumps({name: value for name, value in fields.items() if value is not None} | {"id": command.id})
@@ -196,7 +214,7 @@ def _read(meter_id: str, below: str, body: object, correlation_id: CorrelationId
             _refuse_unknown(fields, ("order_id",))
             return CancelOrder(_order_id(meter_id, fields.get("order_id")), correlation_id)
         case ["market", "get"]:
-            return _get_orders(meter_id, _without_id(body), correlation_id)
+            return _question(meter_id, _without_id(body), correlation_id)
     raise CommandError("unknown_command", f"there is no command {shown(below)}")
 
 
@@ -254,6 +272,45 @@ def _get_orders(meter_id: str, fields: Mapping[str, object], correlation_id: Cor
         filters=read_filters(fields.get("status"), fields.get("client_order_id"), fields.get("limit")),
         id=correlation_id,
     )
+
+
+def _question(meter_id: str, fields: dict[str, object], correlation_id: CorrelationId) -> GetOrders | GetMarket:
+    what = fields.pop("what", "orders")
+    if what == "orders":
+        return _get_orders(meter_id, fields, correlation_id)
+    return _get_market(what, fields, correlation_id)
+
+
+def _get_market(what: object, fields: Mapping[str, object], correlation_id: CorrelationId) -> GetMarket:
+    if what not in WHATS:
+        code = "out_of_range" if isinstance(what, str) else "wrong_type"
+        raise CommandError(code, f"what takes one of {', '.join(WHATS)}, not {shown(what)}")
+    _refuse_unknown(fields, ("what", "limit", "start", "end") if what in ("statement", "ledger") else ("what", "limit"))
+    start_s, end_s = (_moment(name, fields.get(name)) for name in ("start", "end"))
+    if start_s is not None and end_s is not None and start_s > end_s:
+        raise CommandError("out_of_range", "start takes a time that is not after end")
+    return GetMarket(cast("What", what), start_s, end_s, read_filters(limit=fields.get("limit")).limit, correlation_id)
+
+
+def _moment(name: str, raw: object) -> float | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, str):
+        raise CommandError("wrong_type", f"{name} takes a time as ISO 8601 text, not {shown(raw)}")
+    try:
+        moment = datetime.fromisoformat(raw)
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise CommandError(
+        "out_of_range", f"{name} takes a time with its offset, as 2026-06-21T12:00:00Z, not {shown(raw)}"
+    )
+
+
+def iso_of(time_s: float | None) -> str | None:
+    """Return a moment as `market/get` reads it."""
+    return None if time_s is None else datetime.fromtimestamp(time_s, UTC).isoformat()
 
 
 def read_filters(status: object = None, client_order_id: object = None, limit: object = None) -> OrderFilters:

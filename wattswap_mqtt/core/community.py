@@ -6,6 +6,7 @@ the meters report, `take_events` what happened.  `dump` and `restore` carry it o
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,14 +15,17 @@ from numpy.typing import NDArray
 
 from wattswap_mqtt.core import load
 from wattswap_mqtt.core.arrays import Floats, Ints
+from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.events import Event
 from wattswap_mqtt.core.faults import is_active
 from wattswap_mqtt.core.faulty import FaultyMeter
+from wattswap_mqtt.core.market.bots import ROUND_S, Bots, bot_ids
 from wattswap_mqtt.core.market.delivery import Asks
-from wattswap_mqtt.core.market.entry import Home
+from wattswap_mqtt.core.market.entry import Home, Rules
 from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
-from wattswap_mqtt.core.market.pricing import Tariff
+from wattswap_mqtt.core.market.pricing import QUARTER_S, Tariff
+from wattswap_mqtt.core.market.reserve import reserve_bid
 from wattswap_mqtt.core.market.surplus import SurplusState
 from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
@@ -64,7 +68,10 @@ class Community:
         start_s: float,
         site: Site | None = None,
         tariff: Tariff | None = None,
+        rules: Rules | None = None,
         load_noise: float = 1.0,
+        bots: int = 0,
+        auto_buy_utok: int | None = None,
     ) -> None:
         self.ids = tuple(ids)
         self.index = {name: meter for meter, name in enumerate(self.ids)}
@@ -82,7 +89,9 @@ class Community:
         self.setup: Setup = setup_of(self.plant, self.switches)
         self.state: State = _start_state(self.plant)
         self.faulty: dict[int, FaultyMeter] = {}
-        self.exchange = Exchange(self.ids, self.tariff)
+        self.exchange = Exchange(self.ids, self.tariff, rules, bot_ids(bots))
+        self._bots = Bots(self.exchange, bot_ids(bots), seed) if bots else None
+        self._auto_buy_utok = auto_buy_utok
         self._token_error_utok: Floats = np.zeros((2, len(self.ids)))  # what faults added to earnings and spending
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
@@ -198,6 +207,11 @@ class Community:
             self.state.metered[:, meter] = before.metered[:, meter] + faulty.count(added, start)
         if asks is not None or self._market_open:
             self._settle(before, asks, start, dt_s)
+        if self._market_open:
+            if self._bots is not None and start // ROUND_S < stop_s // ROUND_S:
+                self._let_bots_act()
+            if self._auto_buy_utok is not None and start // QUARTER_S < stop_s // QUARTER_S:
+                self._fill_reserves(self._auto_buy_utok)
 
     def _settle(self, before: State, asks: Asks | None, start_s: float, dt_s: float) -> None:
         """Settle on what the meters counted: orders first, then, where the market is open, the surplus."""
@@ -216,6 +230,24 @@ class Community:
                 seen = metered[[Register.EXPORTED, Register.IMPORTED], meter]
                 share = np.divide(true, seen, out=np.zeros(2), where=seen > 0.0)
                 self._token_error_utok[:, meter] += moved[:, meter] * (1.0 - share)
+
+    def _let_bots_act(self) -> None:
+        """Let the bots quote anew by what the homes on the grid have too much and too little of."""
+        if self._bots is not None:
+            flows = self.state.flows
+            spare = (self.state.pv_potential_kw - flows[Flow.LOAD]) * self.switches.grid_connected
+            self._bots.act(self.clock_s, float(np.maximum(spare, 0.0).sum()), float(np.maximum(-spare, 0.0).sum()))
+
+    def _fill_reserves(self, price_utok: int) -> None:
+        """Let the homes below their reserve bid for what fills it."""
+        missing = (self.setup.reserve_kwh - self.state.stored_kwh) / self.plant.one_way_efficiency
+        wanting = (missing > 0.0) & self.switches.market_enabled & self.switches.grid_connected
+        for meter in np.flatnonzero(wanting).tolist():
+            charge_kw = float(self.state.max_charge_kw[meter])
+            bid = reserve_bid(float(missing[meter]), charge_kw, price_utok, self.clock_s)
+            if bid is not None:
+                with suppress(CommandError):  # it has too many orders, or the price is outside the band
+                    self.place(meter, bid)
 
     def _surroundings(self, time_s: float) -> Surroundings:
         self._weather = weather_at(time_s, self.site, self.seed)
@@ -416,7 +448,9 @@ class Community:
         self.note("grid_reconnect" if connected else "grid_disconnect", meter)
 
     def _market_changed(self, meter: int, opened: bool) -> None:
-        self._market_open = bool(self.switches.market_enabled.any())
+        was_open, self._market_open = self._market_open, bool(self.switches.market_enabled.any())
+        if opened and not was_open:
+            self._let_bots_act()
         if not opened:
             self.exchange.market_closed(meter, self.clock_s)
 

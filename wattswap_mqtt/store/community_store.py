@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS entries (
   time_s REAL AS (json_extract(value, '$.time_s'))
 );
 CREATE INDEX IF NOT EXISTS entries_of_meter ON entries (meter_id, time_s);
+CREATE INDEX IF NOT EXISTS entries_in_time ON entries (time_s);
 CREATE INDEX IF NOT EXISTS accounts ON entries (key) WHERE time_s IS NULL;
 """
 
@@ -183,6 +184,24 @@ class CommunityStore:
         """Return the newest `limit` ledger entries with start_s <= time < end_s, newest first."""
         where = {"meter_id = ?": meter_id, "time_s >= ?": start_s, "time_s < ?": end_s}
         return self._newest("entries", where, limit)
+
+    def journal_of(self, meter_id: str | None, start_s: float, end_s: float) -> list[Row]:
+        """Return the ledger entries of a meter (None: of all) with start_s <= time < end_s, in order of time."""
+        mine, values = ("meter_id = ? AND ", (meter_id,)) if meter_id is not None else ("", ())
+        sql = f"SELECT value FROM entries WHERE {mine}time_s >= ? AND time_s < ? ORDER BY time_s, key"  # noqa: S608 - our own words
+        with self._connected() as db:
+            return _bodies(db.execute(sql, (*values, start_s, end_s)))
+
+    def balance_utok(self, meter_id: str, before_s: float, without: Sequence[str] = ()) -> int:
+        """Return what a meter's entries before a time add up to, some of them left out."""
+        with self._connected() as db:
+            found = db.execute(
+                "SELECT coalesce(sum(json_extract(value, '$.amount_utok')), 0) FROM entries"
+                " WHERE meter_id = ? AND time_s < ? AND key NOT IN (SELECT value FROM json_each(?))",
+                (meter_id, before_s, orjson.dumps(without).decode()),
+            )
+            (total,) = found.fetchone()
+            return int(total)
 
     def close(self) -> None:
         """Let go of the file and its lock; whatever was saved is in it."""

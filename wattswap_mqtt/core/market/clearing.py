@@ -60,6 +60,15 @@ class Clearing:
         """What all accounts hold together: zero."""
         return self.trades.sum_utok + self.surplus.ledger.sum_utok
 
+    def accounts(self) -> list[tuple[str, int, int]]:
+        """Return what each account received and paid: the utility's first, then all in their order."""
+        earned, spent = self.trades.earned_utok.copy(), self.trades.spent_utok.copy()
+        earned[: self._homes] = self.earned_utok
+        spent[: self._homes] = self.spent_utok
+        received, paid = earned[:-1].tolist(), spent[:-1].tolist()
+        utility = (rows.UTILITY, sum(paid), sum(received))  # it is on the other side of everything
+        return [utility, *zip(self._meter_ids, received, paid, strict=True)]
+
     def sell_surplus(self, surplus_kwh: Floats, start_s: float, price_utok: int) -> Closed | None:
         """Sell what flowed out beyond any order in a sub-step that began at `start_s`; return the slot this closed."""
         closed = self.surplus.add(surplus_kwh, start_s, price_utok)

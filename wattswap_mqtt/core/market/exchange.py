@@ -259,6 +259,10 @@ class Exchange:
         """What each meter spent, shape (n,)."""
         return self._clearing.spent_utok
 
+    def accounts(self) -> list[tuple[str, int, int]]:
+        """Return what each account received and paid, in utok: the utility first, then homes, then bots."""
+        return self._clearing.accounts()
+
     @property
     def ledger_sum_utok(self) -> int:
         """What all accounts, the utility's included, hold together: zero."""

@@ -6,7 +6,9 @@ prices in utok per kWh.  So energy x price is in millionths of a utok, and exact
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.arrays import Ints
 
@@ -15,6 +17,8 @@ MILLION = 1_000_000
 
 QUARTER_S = 900.0
 """The slot of the electricity market: tariffs change, and accounts are kept, by the quarter hour."""
+
+_UTC = ZoneInfo("UTC")
 
 Side = Literal["sell", "buy"]
 Whole = TypeVar("Whole", int, Ints)
@@ -64,11 +68,20 @@ class Step(NamedTuple):
     quotes: Quotes
 
 
+class Daily(NamedTuple):
+    """From this hour of every local day on these quotes hold."""
+
+    hour: float
+    quotes: Quotes
+
+
 @dataclass(frozen=True)
 class Tariff:
-    """The utility's prices: flat, or a series of `steps` (sorted by time), before whose first the flat ones hold.
+    """The utility's prices: flat, the same every day, or a series.
 
-    The cheap hours (local time, they may run past midnight) are those a scheduled EV waits for.
+    `daily` is sorted by hour, local time in `zone`; `steps` by time, and before the first the flat prices hold.  The
+    cheap hours (local time, they may run past midnight) are those a scheduled EV waits for; a daily tariff says itself
+    when energy is cheapest.
     """
 
     import_utok_per_kwh: int = 300_000
@@ -76,13 +89,24 @@ class Tariff:
     cheap_start_hour: float = 23
     cheap_end_hour: float = 6
     steps: tuple[Step, ...] = ()
+    daily: tuple[Daily, ...] = ()
+    zone: ZoneInfo = _UTC
 
     def quote(self, now_s: float) -> Quotes:
         """Return the quotes that hold at a moment."""
+        if self.daily:
+            local = datetime.fromtimestamp(now_s, self.zone)
+            return self._of_hour(local.hour + local.minute / 60 + local.second / 3600)
         past = bisect_right(self.steps, now_s, key=lambda step: step.start_s) if self.steps else 0
         return self.steps[past - 1].quotes if past else Quotes(self.feed_in_utok_per_kwh, self.import_utok_per_kwh)
 
     def is_cheap(self, local_hour: float) -> bool:
         """Tell whether an hour of the local day (0 <= hour < 24) is a cheap one."""
+        if self.daily:
+            return self._of_hour(local_hour).ask_utok == min(daily.quotes.ask_utok for daily in self.daily)
         hours = (self.cheap_end_hour - self.cheap_start_hour) % 24
         return (local_hour - self.cheap_start_hour) % 24 < hours
+
+    def _of_hour(self, local_hour: float) -> Quotes:
+        past = bisect_right(self.daily, local_hour, key=lambda daily: daily.hour)
+        return self.daily[past - 1].quotes  # before the first of the day the last of the day before holds

@@ -12,6 +12,8 @@ from wattswap_mqtt.core.market.pricing import from_millionths, quarter_start
 CANDLES = 192
 """Two days of quarter hours."""
 
+TRADES = 500
+
 Row = dict[str, Any]
 
 
@@ -52,6 +54,7 @@ class Tape:
         self.last: Row | None = None
         self.last_price_utok: int | None = None
         self._candles: deque[Candle] = deque(maxlen=CANDLES)
+        self._trades: deque[Row] = deque(maxlen=TRADES)
         self._untold: list[Row] = []
 
     def add(self, delivery: Delivery, meter_id: str) -> None:
@@ -59,6 +62,7 @@ class Tape:
         self.last = trade(delivery, meter_id)
         self.last_price_utok = price_utok = delivery.price_utok_per_kwh
         self._untold.append(self.last)
+        self._trades.append(self.last)
         start_s = quarter_start(delivery.start_s)
         if not self._candles or self._candles[-1].start_s < start_s:
             self._candles.append(Candle(start_s, *(price_utok,) * 4))
@@ -68,6 +72,10 @@ class Tape:
         """Return the trades since the last call."""
         taken, self._untold = self._untold, []
         return taken
+
+    def trades(self, limit: int) -> list[Row]:
+        """Return the newest trades of this run, oldest first."""
+        return list(self._trades)[-limit:]
 
     def candles(self, limit: int) -> list[Row]:
         """Return the newest quarter hours that had trades, oldest first."""

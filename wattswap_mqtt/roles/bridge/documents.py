@@ -8,13 +8,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from wattswap_mqtt.contract.schema import (
+    ledger_schema,
+    market_properties,
     order_request_schema,
     order_schema,
     record,
     snapshot_schema,
+    statement_schema,
     switches_schema,
     text,
-    trade_schema,
 )
 from wattswap_mqtt.roles.bridge.problems import CODES
 from wattswap_mqtt.roles.bridge.serving import documented
@@ -54,6 +56,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
             "OrderRequest": order_request_schema(),
             "Order": order_schema(),
             "Market": _market_schema(),
+            "Statement": statement_schema(),
+            "Ledger": ledger_schema(),
             "Health": _health_schema(),
             "Problem": _problem_schema(),
         }
@@ -86,22 +90,7 @@ def _problem_schema() -> dict[str, Any]:
 
 
 def _market_schema() -> dict[str, Any]:
-    price = {"type": "number", "x-unit": "apt/kWh"}
-    return record(
-        "A community's marketplace.",
-        {
-            "community": text("its name"),
-            "timestamp": text("simulated time", format="date-time"),
-            "current_market_price": {**price, "description": "the last trade, else the middle of best bid and ask"},
-            "import_tariff": {**price, "description": "at which the utility sells"},
-            "feed_in_tariff": {**price, "description": "at which the utility buys"},
-            "best_bid": price,
-            "best_ask": price,
-            "depth": {"type": "object", "description": "waiting orders, best first"},
-            "last_trade": {"anyOf": [trade_schema(), {"type": "null"}]},
-            "ledger_sum_utok": {"type": "integer", "description": "of all accounts in micro-tokens: always 0"},
-        },
-    )
+    return record("A community's marketplace.", {"community": text("its name"), **market_properties()})
 
 
 def _health_schema() -> dict[str, Any]:

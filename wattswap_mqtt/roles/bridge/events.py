@@ -16,7 +16,7 @@ class Happening(NamedTuple):
     """One event or trade: what it is found by, and its JSON as it came."""
 
     kind: str
-    meter_id: str
+    meter_ids: tuple[str, ...]  # of a trade both sides
     time_ms: int
     body: bytes
 
@@ -57,10 +57,11 @@ class Happenings:
         since_ms: int | None = None,
     ) -> list[bytes]:
         """Return the newest `limit` that fit, oldest first; no `meter_ids` or `kinds` means any."""
+        wanted = set(meter_ids)
 
         def fitting() -> Iterator[bytes]:
             for one in reversed(self._newest):
-                fits = (not meter_ids or one.meter_id in meter_ids) and (not kinds or one.kind in kinds)
+                fits = (not wanted or not wanted.isdisjoint(one.meter_ids)) and (not kinds or one.kind in kinds)
                 if fits and (since_ms is None or one.time_ms >= since_ms):
                     yield one.body
 
@@ -71,7 +72,10 @@ def _read(payload: bytes) -> Happening | None:
     try:
         body = orjson.loads(payload)
         return Happening(
-            str(body.get("event_type", "")), str(body.get("meter_id", "")), milliseconds(body["timestamp"]), payload
+            str(body.get("event_type", "")),
+            (str(body.get("meter_id", "")), str(body.get("counterparty", ""))),
+            milliseconds(body["timestamp"]),
+            payload,
         )
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         return None

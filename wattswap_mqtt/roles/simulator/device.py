@@ -11,6 +11,7 @@ from wattswap_mqtt.contract.answers import Ack, accepted, rejected
 from wattswap_mqtt.contract.messages import (
     CancelOrder,
     Command,
+    GetMarket,
     GetOrders,
     OrderFilters,
     PlaceOrder,
@@ -26,11 +27,15 @@ from wattswap_mqtt.core.market.entry import answer_again
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.rows import Row, read_order, wire_form
 from wattswap_mqtt.mqtt import Message
+from wattswap_mqtt.roles.simulator.inquiries import told
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.roles.simulator.publisher import Publisher
 from wattswap_mqtt.store.community_store import JournalRow
 
 logger = logging.getLogger(__name__)
+
+QUESTIONS = GetOrders | GetMarket
+"""Commands that change nothing."""
 
 Job = tuple[int, Command | RejectedCommand, JournalRow]
 """The meter's row in the community, the command as it was read, and as it came."""
@@ -53,7 +58,7 @@ class Device:
         answers = [(meter, self._answer(meter, command)) for meter, command, _ in jobs]
         self._collect_changes()
         self._publish_orders()
-        touched = dict.fromkeys(meter for meter, command, _ in jobs if not isinstance(command, GetOrders))
+        touched = dict.fromkeys(meter for meter, command, _ in jobs if not isinstance(command, QUESTIONS))
         everyone = self._community.time_acceleration != acceleration
         orders = PlaceOrder | CancelOrder | GetOrders  # they leave the switches as they are
         switched = dict.fromkeys(
@@ -98,7 +103,8 @@ class Device:
         """Hand the orders that changed to the next checkpoint, and note that they are to be published."""
         changes = self._community.exchange.take_changes()
         self._persistence.add(changes)
-        self._changed |= {row["order_id"]: row for row in changes.orders}
+        # bots have orders, but no meter to publish them on
+        self._changed |= {row["order_id"]: row for row in changes.orders if row["meter_id"] in self._community.index}
 
     def _publish_orders(self) -> None:
         self._publisher.orders(self._changed.values())
@@ -124,7 +130,7 @@ class Device:
 
     def _write_down(self, jobs: list[Job]) -> list[Job]:
         """Write the commands that may change something to the journal; return the jobs, refused if that failed."""
-        rows = [row for _, command, row in jobs if not isinstance(command, RejectedCommand | GetOrders)]
+        rows = [row for _, command, row in jobs if not isinstance(command, RejectedCommand | QUESTIONS)]
         if not rows:
             return jobs
         try:
@@ -170,6 +176,9 @@ class Device:
                 return community.cancel(meter, order_id).to_dict()
             case GetOrders():
                 return self._orders(meter, command)
+            case GetMarket():
+                self._collect_changes()
+                return told(self._community, self._persistence, meter, command)
 
     def _placed_long_ago(self, meter: int, terms: OrderTerms) -> Order | None:
         """Return the order that has this client's id, if the exchange has forgotten it.
@@ -213,7 +222,7 @@ def _parse(meter_id: str, below: str, payload: bytes) -> Command | RejectedComma
 
 
 def _refused(command: Command | RejectedCommand, error: StorageError) -> Command | RejectedCommand:
-    if isinstance(command, RejectedCommand | GetOrders):
+    if isinstance(command, RejectedCommand | QUESTIONS):
         return command
     return RejectedCommand(_not_saved(error), command.command, command.id)
 

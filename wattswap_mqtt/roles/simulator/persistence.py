@@ -90,7 +90,11 @@ class Persistence:
         self._orders |= {row["order_id"]: row for row in changes.orders}
         self._entries |= {row["entry_id"]: row for row in changes.entries}
         until_s = time.time() + ORDER_RETAINED_S
-        ended = {row["order_id"]: until_s for row in changes.orders if row["status"] not in OPEN}
+        ended = {
+            row["order_id"]: until_s
+            for row in changes.orders
+            if row["status"] not in OPEN and row["meter_id"] in self._community.index
+        }
         self.retained |= ended
         self._retained_unsaved |= ended
 
@@ -169,6 +173,32 @@ class Persistence:
         ]
         found.sort(key=_number, reverse=True)
         return found[: filters.limit]
+
+    def entries(self, meter_id: str | None, start_s: float, end_s: float) -> list[Row]:
+        """Return the journal of a meter (None: of all) for start_s <= time < end_s, in order of time.
+
+        Raises:
+            StorageError: the file cannot be read.
+
+        """
+        found = {row["entry_id"]: row for row in self._store.journal_of(meter_id, start_s, end_s)}
+        found |= {
+            key: row
+            for key, row in self._entries.items()
+            if meter_id in (None, row["meter_id"]) and start_s <= row.get("time_s", -1.0) < end_s
+        }
+        return sorted(found.values(), key=lambda row: (row["time_s"], row["entry_id"]))
+
+    def balance_utok(self, meter_id: str, before_s: float) -> int:
+        """Return what the journal of a meter adds up to before a time.
+
+        Raises:
+            StorageError: the file cannot be read.
+
+        """
+        mine = [row for row in self._entries.values() if row["meter_id"] == meter_id and "time_s" in row]
+        unsaved_utok: int = sum(row["amount_utok"] for row in mine if row["time_s"] < before_s)
+        return self._store.balance_utok(meter_id, before_s, [row["entry_id"] for row in mine]) + unsaved_utok
 
     def _note(self, error: StorageError | None) -> None:
         if error is not None and not self.failed:

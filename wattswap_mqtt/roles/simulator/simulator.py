@@ -13,9 +13,7 @@ from dataclasses import replace
 from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.contract.messages import MAX_PAYLOAD
 from wattswap_mqtt.contract.topics import Topics
-from wattswap_mqtt.core.community import Community
-from wattswap_mqtt.core.plant import meter_ids
-from wattswap_mqtt.core.sun import Site
+from wattswap_mqtt.founding import found_community
 from wattswap_mqtt.mqtt import Connection, Message
 from wattswap_mqtt.roles.simulator.device import Device
 from wattswap_mqtt.roles.simulator.pace import Pace
@@ -47,13 +45,7 @@ class Simulator:
     def __init__(self, settings: Settings, address: BrokerAddress) -> None:
         topics = Topics(settings.base_topic, settings.discovery_prefix)
         begin_s = math.floor(time.time() if settings.start_s is None else settings.start_s)
-        self._community = Community(
-            meter_ids(settings.community, settings.meters),
-            seed=settings.seed,
-            start_s=begin_s,
-            site=Site(settings.latitude, settings.longitude, settings.tz),
-            load_noise=settings.load_noise,
-        )
+        self._community = found_community(settings, begin_s)
         self.announced = threading.Event()
         """Set once the first states are on their way."""
         self._inbox: list[Message] = []

@@ -6,7 +6,14 @@ from typing import Any
 from wattswap_mqtt import __version__
 from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.community import Community
+from wattswap_mqtt.core.market.book import Level
+from wattswap_mqtt.core.market.pricing import from_millionths
 from wattswap_mqtt.roles.simulator.pace import Pace
+
+LEVELS = 10
+"""Prices that are told of each side of the book."""
+CANDLES = 4
+"""Quarter hours that are told with every message; more can be asked for."""
 
 
 def status_of(community: Community, pace: Pace) -> dict[str, Any]:
@@ -29,15 +36,21 @@ def status_of(community: Community, pace: Pace) -> dict[str, Any]:
 def market_of(community: Community) -> dict[str, Any]:
     """Return the market's prices and books; prices in apt/kWh."""
     exchange, now_s = community.exchange, community.clock_s
-    quotes = community.tariff.quote(now_s)
+    quotes, best = community.tariff.quote(now_s), exchange.best(now_s)
+    bids, asks = exchange.depth(LEVELS)
     return {
         "timestamp": iso_utc(now_s),
-        "current_market_price": exchange.current_price_utok(now_s) * 1e-6,
-        "import_tariff": quotes.ask_utok * 1e-6,
-        "feed_in_tariff": quotes.bid_utok * 1e-6,
-        "best_bid": quotes.bid_utok * 1e-6,
-        "best_ask": quotes.ask_utok * 1e-6,
-        "depth": {"bids": [], "asks": []},
+        "current_market_price": from_millionths(exchange.current_price_utok(now_s)),
+        "import_tariff": from_millionths(quotes.ask_utok),
+        "feed_in_tariff": from_millionths(quotes.bid_utok),
+        "best_bid": from_millionths(best.bid_utok),
+        "best_ask": from_millionths(best.ask_utok),
+        "depth": {"bids": [_level(level) for level in bids], "asks": [_level(level) for level in asks]},
         "last_trade": exchange.last_trade,
+        "candles": exchange.tape.candles(CANDLES),
         "ledger_sum_utok": exchange.ledger_sum_utok,
     }
+
+
+def _level(level: Level) -> dict[str, float]:
+    return {"price": from_millionths(level.price_utok), "quantity_kwh": from_millionths(level.quantity_mwh)}
