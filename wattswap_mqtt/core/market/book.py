@@ -129,55 +129,42 @@ class Book:
         limit, owner, left = entry.limit_utok, entry.owner, entry.left_mwh
         if entry.is_buy:
             side, utility, sign = self._asks, quotes.ask_utok, 1
-            with_utility = limit is None or utility <= limit
         else:
             side, utility, sign = self._bids, quotes.bid_utok, -1
-            with_utility = limit is None or utility >= limit
-        worst_key = sign * (utility if with_utility or limit is None else limit)
+        with_utility = limit is None or utility * sign <= limit * sign
+        worst_key = sign * (utility if limit is None or with_utility else limit)
         if least_mwh and (short := side.short_of(least_mwh, owner, worst_key, with_utility)):
             return (), short
         fills: list[Fill] = []
-        left = self._meet(side, worst_key, sign, owner, left, fills)
-        if left < 0:
-            entry.left_mwh = -left
-            return fills, "self_trade"
-        if left and with_utility:
-            fills.append((None, left, utility))
-            left = 0
-        entry.left_mwh = left
-        if not left:
-            return fills, None
-        if waits:
-            self.rest(entry)
-            return fills, None
-        return fills, "unmatched"
-
-    def _meet(self, side: _Side, worst_key: int, sign: int, owner: int, left: int, fills: list[Fill]) -> int:
-        """Trade with what waits, as far as the price goes; return what is left, below 0 if the owner met himself."""
         heap, queues = side.heap, side.queues
-        while heap and left:
-            key = heap[0]
-            if key > worst_key:
-                break
-            queue = queues[key]
+        while heap and left and heap[0] <= worst_key:
+            queue = queues[heap[0]]
             if not queue:
                 del queues[heapq.heappop(heap)]
                 continue
             maker = queue[0]
             if maker.owner == owner:
-                return -left
-            offered = maker.left_mwh
-            if offered > left:
-                maker.left_mwh = offered - left
-                fills.append((maker, left, key * sign))
-                return 0
-            queue.popleft()
-            if offered:
+                entry.left_mwh = left
+                return fills, "self_trade"
+            traded = maker.left_mwh
+            if traded > left:
+                maker.left_mwh = traded - left
+                traded = left
+            else:
+                queue.popleft()
                 maker.left_mwh = 0
-                del self._entries[maker.order_id]
-                fills.append((maker, offered, key * sign))
-                left -= offered
-        return left
+                self._entries.pop(maker.order_id, None)  # what is dead has left before
+            if traded:
+                fills.append((maker, traded, heap[0] * sign))
+                left -= traded
+        if left and with_utility:
+            fills.append((None, left, utility))
+            left = 0
+        entry.left_mwh = left
+        if left and waits:
+            self.rest(entry)
+            return fills, None
+        return fills, "unmatched" if left else None
 
     def rest(self, entry: Entry) -> None:
         """Let an entry wait without being matched: it has a limit, and came after all that are here."""
