@@ -6,8 +6,8 @@ import random
 from collections import deque
 
 import numpy as np
-
 from benchmarks.timing import Row, interleaved, rate, ratio
+
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.book import Book, Entry
 from wattswap_mqtt.core.market.orders import OrderTerms
@@ -18,9 +18,9 @@ TITLE = "The order book"
 ABOUT = """\
 Orders a second through `Book.enter`, one thread: 20,000 limit orders of 1,000 owners at 220 prices, three quarters of
 them good till a date (ten seconds on, a thousand orders a second), the others GTC, IOC and FOK; trades are recorded,
-time runs out, nobody trades with himself. The bare book knows number, price, time and quantity only: no owners, no time in
-force, no records, nothing ever expires. Both are given objects that are made before. A tick of 10,000 homes with 1,000
-open orders, half of them waiting and half being delivered, is compared with one without orders."""
+time runs out, nobody trades with himself. The bare book knows number, price, time and quantity only: no owners, no time
+in force, no records, nothing ever expires. Both are given objects that are made before. A tick of 10,000 homes with
+1,000 open orders, half of them waiting and half being delivered, is compared with one without orders."""
 QUOTES = Quotes(80_000, 300_000)
 ORDERS, A_SECOND = 20_000, 1_000
 TARGET, RATIO_TARGET, TICK_TARGET = 300_000, 0.4, 1.1

@@ -1,6 +1,8 @@
 """Trades between homes: two deliveries, what is missing of them, and who pays for it."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,3 +225,17 @@ def test_a_book_survives_a_restart(market):
         trades.append([event.data for event in one.take_events()])
     assert trades[0] == trades[1]
     assert [fill["counterparty"] for fill in trades[0][1::2]] == ["a", "c"]
+
+
+def test_the_worked_example_of_the_documentation(market):
+    sell, buy = market.place(0, "sell", 1, 0.20), market.place(1, "buy", 1, 0.25)
+    market.run(900, 0.7, 0.95, 1.0)
+    page = Path(__file__).parents[2].joinpath("docs", "market.md").read_text("utf-8")
+    example = re.search("<!-- example -->(.*)<!-- end of example -->", page, re.DOTALL)[1]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in example.strip().splitlines()[2:]]
+    booked = [(name, energy, price, amount) for _, name, energy, price, amount in market.journal()]
+    assert booked == [(name, *(int(n.replace(",", "")) for n in numbers)) for name, _, *numbers in lines]
+    assert (sell.status, buy.status) == ("expired", "expired")
+    assert market.balances() == [110_000, -196_000, 0]
+    _, received, paid = market.exchange.accounts()[0]
+    assert received - paid == 86_000
