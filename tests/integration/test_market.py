@@ -79,3 +79,40 @@ def test_a_bot_on_mqtt_sells_above_the_feed_in_tariff(system, ask):
 def test_what_cannot_be_answered_is_a_problem(ask, path, query, status, code):
     response = ask(path, **query)
     assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_an_open_book_survives_kill_9(tmp_path):
+    """Acknowledged orders, resting or in delivery, are there again, in their place, and the ledger is whole."""
+    process = launch(tmp_path / "data", *UP, "--load-noise", "0", "--publish-interval", "0.5")
+    try:
+        web, _ = ready(process)
+
+        def post(path, **body):
+            return httpx.post(f"{web}/api/v1{path}", json=body, timeout=PATIENCE_S).raise_for_status().json()
+
+        def get(path, **query):
+            return httpx.get(f"{web}/api/v1{path}", params=query, timeout=PATIENCE_S).raise_for_status().json()
+
+        def place(meter_id, side, price, kwh=0.2, **more):
+            order = {"side": side, "type": "limit", "quantity_kwh": kwh, "duration_sec": 86400, "price": price}
+            return post("/market/order", meter_id=meter_id, min_fill_kwh=0, time_in_force="GTC", **order | more)
+
+        for meter_id in ("demo_meter", "meter_00002"):
+            post("/control/switch", meter_id=meter_id, switch="market_enabled", value=True)
+        waiting = [place("meter_00002", "buy", price) for price in (0.10, 0.11, 0.11)]
+        before = place("demo_meter", "sell", 0.11, 0.3)
+        assert before["matched_kwh"] == 0.3
+        process.kill()
+
+        process = launch(tmp_path / "data", *UP, "--load-noise", "0", "--publish-interval", "0.5")
+        web, _ = ready(process)
+        after = {order["order_id"]: order for order in get("/market/orders", meter_id="meter_00002")["orders"]}
+        assert [after[order["order_id"]]["matched_kwh"] for order in waiting] == [0.0, 0.2, 0.1]
+        assert get(f"/market/order/{before['order_id']}")["matched_kwh"] == 0.3
+        last = place("demo_meter", "sell", 0.10, 0.2)
+        assert last["average_price"] == 0.105
+        matched = [get(f"/market/order/{order['order_id']}")["matched_kwh"] for order in waiting]
+        assert matched == [0.1, 0.2, 0.2]
+        assert get("/market/ledger")["ledger_sum_utok"] == 0
+    finally:
+        process.kill()
