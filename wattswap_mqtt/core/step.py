@@ -190,20 +190,29 @@ def _serve_orders(
     The battery is sold from only where the house is supplied: while house or EV draw from the grid, more discharge
     would just replace import.
     """
-    on_grid, surplus = switches.grid_connected, demand.surplus
-    supplied = (surplus > 0.0) | ((limits.discharge > demand.deficit) & (demand.ev_deficit == 0.0))
-    sells = on_grid & ~limits.below_reserve & (asks.sell_kw > 0.0) & supplied
-    sell_kw = np.minimum(asks.sell_kw, setup.grid_limit_kw)
-    from_battery = np.maximum(sell_kw - surplus, 0.0)
-    discharge = np.where(sells, np.minimum(demand.deficit + from_battery, limits.discharge), discharge)
-    charge = np.where(sells, np.minimum(charge, np.maximum(surplus - sell_kw, 0.0)), charge)
+    asked = np.flatnonzero(asks.sell_kw + asks.buy_kw)  # few of the homes, as a rule
+    on_grid, below_reserve = switches.grid_connected[asked], limits.below_reserve[asked]
+    surplus, deficit, ev_deficit = demand.surplus[asked], demand.deficit[asked], demand.ev_deficit[asked]
+    most_charge, most_discharge = limits.charge[asked], limits.discharge[asked]
+    sell_kw, buy_kw = np.minimum(asks.sell_kw[asked], setup.grid_limit_kw[asked]), asks.buy_kw[asked]
+    charging, discharging = charge[asked], discharge[asked]
 
-    buys = on_grid & (asks.buy_kw > 0.0)
-    into_battery = np.minimum(surplus + asks.buy_kw, limits.charge)
-    to_house = np.maximum(surplus + asks.buy_kw - into_battery, 0.0)
-    charge = np.where(buys, np.maximum(charge, into_battery), charge)
-    rest = np.where(into_battery > 0.0, 0.0, np.minimum(discharge, np.maximum(demand.deficit - to_house, 0.0)))
-    return charge, np.where(buys, rest, discharge)
+    supplied = (surplus > 0.0) | ((most_discharge > deficit) & (ev_deficit == 0.0))
+    sells = on_grid & ~below_reserve & (sell_kw > 0.0) & supplied
+    from_battery = np.maximum(sell_kw - surplus, 0.0)
+    discharging = np.where(sells, np.minimum(deficit + from_battery, most_discharge), discharging)
+    charging = np.where(sells, np.minimum(charging, np.maximum(surplus - sell_kw, 0.0)), charging)
+
+    buys = on_grid & (buy_kw > 0.0)
+    into_battery = np.minimum(surplus + buy_kw, most_charge)
+    to_house = np.maximum(surplus + buy_kw - into_battery, 0.0)
+    charging = np.where(buys, np.maximum(charging, into_battery), charging)
+    rest = np.where(into_battery > 0.0, 0.0, np.minimum(discharging, np.maximum(deficit - to_house, 0.0)))
+    discharging = np.where(buys, rest, discharging)
+
+    charge, discharge = charge.copy(), discharge.copy()
+    charge[asked], discharge[asked] = charging, discharging
+    return charge, discharge
 
 
 def _flows(setup: Setup, potential: Floats, demand: Demand, charge: Floats, discharge: Floats) -> Floats:
