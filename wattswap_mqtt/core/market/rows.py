@@ -94,7 +94,7 @@ def read_order(row: Mapping[str, Any], meter: int) -> Order:
         reason=row["reason"],
         message=row["message"],
         ended_s=row["ended_s"],
-        dropped=row["dropped"],
+        dropped=row.get("dropped"),
     )
     for delivery in row["deliveries"]:
         exact = delivery | {"marks": [Mark(*mark) for mark in delivery["marks"]]}
