@@ -2,7 +2,7 @@
 #
 #   make run                      everything in one process; make run ARGS="--meters 5" passes flags on
 #   make test                     linters, types, architecture, and every test that needs no root (minutes)
-#   make test-full                also with mosquitto and its clients, installed by apt where missing
+#   make test-full                what needs mosquitto and its clients, installed by apt where missing
 #   make test-long                soaks and hundreds of kills
 #   make lint | docs | bench      the linters alone | derived tables and the AsyncAPI file | docs/benchmarks.md
 #   make clean                    remove what was made here (not wattswap-data)
@@ -28,7 +28,7 @@ test: lint
 	$(BIN)/pytest -m "not full and not long" $(ARGS)
 
 test-full: $(READY) apt
-	$(BIN)/pytest -m "not long" $(ARGS)
+	$(BIN)/pytest -m "full and not long" $(ARGS)
 
 test-long: $(READY) apt
 	$(BIN)/pytest -m long $(ARGS)

@@ -10,10 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import commands, core, encoding, fleet, startup, web
+from benchmarks import book, commands, core, encoding, fleet, startup, web
 from benchmarks.timing import table
 
-PARTS = {"core": core, "encoding": encoding, "commands": commands, "web": web, "startup": startup, "fleet": fleet}
+PARTS = {
+    "core": core,
+    "encoding": encoding,
+    "book": book,
+    "commands": commands,
+    "web": web,
+    "startup": startup,
+    "fleet": fleet,
+}
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

@@ -6,8 +6,8 @@ import random
 from collections import deque
 
 import numpy as np
-from benchmarks.timing import Row, interleaved, rate, ratio
 
+from benchmarks.timing import Row, interleaved, rate, ratio
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.book import Book, Entry
 from wattswap_mqtt.core.market.orders import OrderTerms
