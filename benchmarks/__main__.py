@@ -62,10 +62,10 @@ def _page(name: str, section: str) -> str:
 
 
 def _where() -> str:
-    busy = os.getloadavg()[0]
+    priority = f", niceness {os.nice(0)}" if os.nice(0) else ""
     now = datetime.now(UTC)
     return (
-        f"{now:%Y-%m-%d %H:%M} UTC, {_processor()}, {os.cpu_count()} cores (load {busy:.1f} at the end),"
+        f"{now:%Y-%m-%d %H:%M} UTC, {_processor()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}{priority}),"
         f" {platform.system()}, Python {platform.python_version()}, numpy {np.__version__}"
     )
 
