@@ -1,6 +1,5 @@
 """Stopping and starting again: everything goes on, with other meters and other settings too."""
 
-import json
 import logging
 import sqlite3
 import subprocess
@@ -24,12 +23,16 @@ REGISTERS = [
 ]
 
 
-def restarted(running: SimulatorThread, simulate, probe, **settings: object) -> tuple[SimulatorThread, int]:
-    """Stop and start again; return also how many messages the probe had received before the start."""
+def stop(running: SimulatorThread, probe) -> None:
+    """Stop, and wait until everything that was told has been received."""
     running.stop()
     probe.wait_for(ONLINE, lambda message: message.payload == b"offline")
-    seen = len(probe.received)
-    return simulate(**settings), seen
+
+
+def restarted(running: SimulatorThread, simulate, probe, **settings: object) -> SimulatorThread:
+    """Stop and start again."""
+    stop(running, probe)
+    return simulate(**settings)
 
 
 def never_back(meter: Meter) -> None:
@@ -56,7 +59,7 @@ def test_everything_goes_on(probe, simulate):
     meter.state(lambda state: state["derived"]["token_earnings_apt"] > 0.01)
     meter.set("time_acceleration", "0")
     before, before_other = meter.later_state(), other.later_state()
-    running, _ = restarted(running, simulate, probe)
+    running = restarted(running, simulate, probe)
     after, after_other = meter.later_state(), other.later_state()
     moving = {"seq", "published_at"}
     assert {k: v for k, v in after.items() if k not in moving} | {"measurements": 0} == {
@@ -97,12 +100,12 @@ def test_the_clock_goes_on_from_the_later_of_saved_and_wall(probe, simulate):
     assert first["timestamp"].startswith("2020-06-21T12:00:0")
     meter.set("time_acceleration", "3600")
     meter.state(lambda state: state["timestamp"] > "2020-06-21T14")
-    running, _ = restarted(running, simulate, probe, start="2020-06-21T12:00:00Z", tz="UTC")
+    running = restarted(running, simulate, probe, start="2020-06-21T12:00:00Z", tz="UTC")
     again = meter.later_state()["timestamp"]
     assert "2020-06-21T14" < again < "2021", "with --start the wall clock does not count"
-    running, _ = restarted(running, simulate, probe, start="2020-06-21T13:00:00Z", tz="UTC")
+    running = restarted(running, simulate, probe, start="2020-06-21T13:00:00Z", tz="UTC")
     assert again < meter.later_state()["timestamp"] < "2021", "never back"
-    running, _ = restarted(running, simulate, probe, start="2024-01-01T00:00:00Z", tz="UTC")
+    running = restarted(running, simulate, probe, start="2024-01-01T00:00:00Z", tz="UTC")
     assert "2024-01-01" <= meter.later_state()["timestamp"] < "2025"
     meter.set("time_acceleration", "1")
     restarted(running, simulate, probe, tz="UTC")
@@ -138,7 +141,7 @@ def test_meters_that_go_are_parked_and_come_back_as_they_were(probe, simulate):
     gone.ask("switches/set", {"battery_reserve_pct": 33, "market_enabled": True})
     order = gone.order(side="buy", quantity_kwh=0.5, duration_sec=36000)["result"]["order_id"]
     gone.state(lambda state: state["derived"]["load_energy_kwh"] > 0.2 and state["derived"]["token_spending_apt"] > 0)
-    running.stop()
+    stop(running, probe)
     left = gone.payloads("state")[-1]
     for _ in range(2):  # once more while it is gone: it stays parked
         seen = len(probe.received)
@@ -151,7 +154,7 @@ def test_meters_that_go_are_parked_and_come_back_as_they_were(probe, simulate):
         gone.send("switch/daytime/set", "ON")
         assert meters[1].ask("market/get", {})["status"] == "ok"
         assert not [ack for ack in gone.payloads("ack") if ack["command"] == "switch/daytime/set"]
-        running.stop()
+        stop(running, probe)
     running = simulate(meters=4)
     back = gone.later_state()
     assert probe.latest(f"{gone.topic}/availability") == b"online"
@@ -161,8 +164,8 @@ def test_meters_that_go_are_parked_and_come_back_as_they_were(probe, simulate):
     assert back["derived"]["token_spending_apt"] >= left["derived"]["token_spending_apt"]
     assert gone.ask("market/get", {"order_id": order})["status"] == "ok"
     assert Meter(probe, "meter_00004").state()["derived"]["load_energy_kwh"] == 0
-    running.stop()
-    simulate(meters=1).stop()
+    stop(running, probe)
+    stop(simulate(meters=1), probe)
     simulate(meters=4)
     gone.later_state()
     for meter in (*meters, Meter(probe, "meter_00004")):
@@ -176,7 +179,7 @@ def test_a_crash_while_meters_go_loses_nothing(probe, simulate, tmp_path):
     other = Meter(probe, "meter_00002")
     other.set("time_acceleration", "3600")
     other.state(lambda state: state["derived"]["load_energy_kwh"] > 0.1)
-    running.stop()
+    stop(running, probe)
     settings = Settings(broker="mqtt://127.0.0.1:1", data_dir=tmp_path / "data", meters=1, start="2024-01-01T00:00:00Z")
     unused = Simulator(settings, settings.broker_address)  # parks the other meter, and never gets to its first tick
     unused.close()
@@ -192,9 +195,11 @@ def test_an_earlier_last_trade_is_still_told(probe, simulate):
     meter.order(quantity_kwh=0.5, duration_sec=900)
     trade = meter.later_state()["market"]["last_trade"]
     assert trade["order_id"] == "demo_meter.1"
-    _, seen = restarted(running, simulate, probe)
-    states = [json.loads(m.payload) for m in probe.received[seen:] if m.topic == f"{meter.topic}/state"]
-    assert states[0]["market"]["last_trade"] == trade
+    stop(running, probe)
+    last = meter.payloads("state")[-1]["seq"]
+    simulate()
+    first = meter.state(lambda state: state["seq"] > last)
+    assert first["market"]["last_trade"] == trade
 
 
 # Files that cannot be used.
