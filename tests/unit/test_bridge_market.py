@@ -155,6 +155,7 @@ def test_without_any_community_there_is_no_market(tmp_path, monkeypatch):
 
 
 def test_trades_are_remembered(bridge):
+    bridge.announce("meter_00001")
     for number in range(4):
         bridge.tell(
             "community/main/market/trade",

@@ -219,6 +219,13 @@ class TestTimeseries:
             {"timestamp": "2026-06-21T10:00:00+00:00", "pv": {"pv_power_kw": 0.0}, "market": {"enabled": False}}
         ]
 
+    def test_a_field_is_found_by_its_name_alone(self):
+        assert self.rows(start=NOON, end=NOON, fields="pv_power_kw, enabled") == self.rows(
+            start=NOON, end=NOON, fields="pv.pv_power_kw,market.enabled"
+        )
+        [row] = self.rows(start=NOON, end=NOON, fields="soc_pct")
+        assert {name: set(row[name]) for name in ("battery", "ev")} == {"battery": {"soc_pct"}, "ev": {"soc_pct"}}
+
     def test_pages_join_to_the_whole(self):
         query = {"start": "2026-06-21T12:00:00", "end": "2026-06-21T12:10:00", "limit": 250}
         rows, reply = [], {"next_cursor": None}

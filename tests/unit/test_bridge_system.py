@@ -80,6 +80,8 @@ class TestHealth:
 class TestEvents:
     @pytest.fixture(autouse=True)
     def _some(self, bridge):
+        bridge.announce("meter_00002")
+        bridge.announce("meter_00003")
         for number in range(6):
             bridge.tell(f"meter/{METER}/event", event(number, event_type="trade" if number % 2 else "started"))
         bridge.tell("meter/meter_00002/event", event(6, "meter_00002"))
@@ -100,11 +102,16 @@ class TestEvents:
             ("?since=2026-06-21T12:00:04+02:00", [4, 5, 6]),
             ("?since=2026-06-21T12:00:04", [4, 5, 6]),
             ("?since=2027-01-01", []),
-            ("?meter_id=nobody", []),
+            ("?meter_id=meter_00003", []),
         ],
     )
     def test_the_newest_come_last(self, bridge, query, numbers):
         assert [found["n"] for found in bridge.told(f"/events{query}")["events"]] == numbers
+
+    def test_of_an_unknown_meter_there_are_none_to_tell(self, bridge):
+        for path in ("/events", "/market/trades", "/stream"):
+            problem(bridge.get(f"{path}?meter_id=nobody"), 404, "unknown_meter")
+            problem(bridge.get(f"{path}?meter_id={METER},%23"), 404, "unknown_meter")
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=99999999999999999999", "since=x"])
     def test_a_bad_question_is_422(self, bridge, query):

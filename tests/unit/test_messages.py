@@ -124,6 +124,9 @@ def test_a_value_with_an_id(switch, payload, value, correlation_id):
         ("switch/fault_inject/set", {"stuck": ["measurements.p_active"] * 12}, "too_long"),
         ("nonsense", "{}", "unknown_command"),
         ("switch/daytime/get", "{}", "unknown_command"),
+        ("switch/daytime", "ON", "unknown_command"),
+        ("daytime/set", "ON", "unknown_command"),
+        ("market/order", "sell", "unknown_command"),
         ("", "{}", "unknown_command"),
     ],
 )

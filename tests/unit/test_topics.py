@@ -1,4 +1,7 @@
+import re
+
 import pytest
+from paho.mqtt.client import topic_matches_sub
 
 from wattswap_mqtt.contract import topics
 from wattswap_mqtt.contract.topics import CHANNELS, Topics, is_meter_id, meter_of_order
@@ -80,12 +83,24 @@ def test_parse_refuses_what_is_no_meters_topic(topic):
 
 def test_subscriptions_are_a_handful_of_wildcards():
     of = Topics()
-    assert ("wattswap/meter/+/switch/+/set", 1) in of.simulator_subscriptions
-    assert ("homeassistant/status", 1) in of.simulator_subscriptions
-    assert len(of.simulator_subscriptions) == 7
+    assert of.simulator_subscriptions == [
+        ("wattswap/meter/+/+/set", 1),
+        ("wattswap/meter/+/+/+/set", 1),
+        ("wattswap/meter/+/switch/+", 1),
+        ("wattswap/meter/+/market/+", 1),
+        ("homeassistant/status", 1),
+    ]
     assert ("wattswap/meter/+/state", 0) in of.bridge_subscriptions
     assert ("wattswap/meter/+/market/order/+", 1) in of.bridge_subscriptions
     assert not any(topic.endswith("/set") for topic, _ in of.bridge_subscriptions)
+
+
+def test_a_simulator_hears_every_command_and_nothing_that_it_says_itself():
+    of = Topics()
+    for channel in CHANNELS:
+        topic = re.sub(r"\{\w+\}", "x", of.address(channel))
+        heard = any(topic_matches_sub(wanted, topic) for wanted, _ in of.simulator_subscriptions)
+        assert heard == (channel.sent_by == "anyone"), topic
 
 
 def test_meter_ids():

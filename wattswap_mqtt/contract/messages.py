@@ -6,7 +6,7 @@ the answer and never interpreted: text of up to 256 characters, a number, true, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, cast, get_args
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from wattswap_mqtt.contract import topics
 from wattswap_mqtt.contract.orders import OrderRequest as OrderRequest  # noqa: PLC0414 (part of this module's face)
 from wattswap_mqtt.contract.orders import fields_of, read_order
+from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
 from wattswap_mqtt.core.reading import shown
@@ -101,6 +102,11 @@ class GetMarket:
     command: str = field(default=topics.GET_ORDERS.below, init=False)
 
 
+_JSON_ONLY = frozenset(
+    channel.below for channel in (topics.SET_SWITCHES, topics.PLACE_ORDER, topics.CANCEL_ORDER, topics.GET_ORDERS)
+)
+"""Commands that take no plain value."""
+
 Command = SetSwitches | SetScenario | PlaceOrder | CancelOrder | GetOrders | GetMarket
 
 
@@ -122,7 +128,7 @@ def parse_command(meter_id: str, below: str, payload: bytes) -> Command:
     """
     correlation_id: CorrelationId = None
     try:
-        body = _decode(payload, plain=below.endswith("/set") and below != topics.SET_SWITCHES.below)
+        body = _decode(payload, plain=below not in _JSON_ONLY)
         if isinstance(body, dict) and "id" in body:
             correlation_id = read_id(body["id"])
         return _read(meter_id, below, body, correlation_id)
@@ -146,7 +152,7 @@ def encode_command(command: Command) -> bytes:
         case GetOrders(order_id=None, filters=filters):
             fields = {"status": filters.status, "client_order_id": filters.client_order_id, "limit": filters.limit}
         case GetMarket(what=what, start_s=start_s, end_s=end_s, limit=limit):
-            fields = {"what": what, "start": iso_of(start_s), "end": iso_of(end_s), "limit": limit}
+            fields = {"what": what, "start": _iso(start_s), "end": _iso(end_s), "limit": limit}
         case GetOrders(order_id=order_id):
             fields = {"order_id": order_id}
     return orjson.dumps({name: value for name, value in fields.items() if value is not None} | {"id": command.id})
@@ -215,7 +221,8 @@ def _read(meter_id: str, below: str, body: object, correlation_id: CorrelationId
             return CancelOrder(_order_id(meter_id, fields.get("order_id")), correlation_id)
         case ["market", "get"]:
             return _question(meter_id, _without_id(body), correlation_id)
-    raise CommandError("unknown_command", f"there is no command {shown(below)}")
+    known = ", ".join(channel.below for channel in topics.COMMANDS)
+    raise CommandError("unknown_command", f"there is no command {shown(below)}; there is {known}")
 
 
 def _value(body: object, *, bare: bool = False) -> object:
@@ -308,9 +315,8 @@ def _moment(name: str, raw: object) -> float | None:
     )
 
 
-def iso_of(time_s: float | None) -> str | None:
-    """Return a moment as `market/get` reads it."""
-    return None if time_s is None else datetime.fromtimestamp(time_s, UTC).isoformat()
+def _iso(time_s: float | None) -> str | None:
+    return None if time_s is None else iso_utc(time_s)
 
 
 def read_filters(status: object = None, client_order_id: object = None, limit: object = None) -> OrderFilters:

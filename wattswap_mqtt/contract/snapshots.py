@@ -65,8 +65,13 @@ def iso_local(time_s: float, zone: ZoneInfo) -> str:
 
 
 def iso_utc(time_s: float) -> str:
-    """Return unix time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
+    """Return unix time as ISO 8601 in UTC, to the millisecond; what is outside the years 1 to 9999 as their edge."""
+    within_s = min(max(time_s, _FIRST_S), _LAST_S)
+    return datetime.fromtimestamp(within_s, UTC).isoformat(timespec="milliseconds")
+
+
+_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 class SnapshotEncoder:

@@ -208,8 +208,13 @@ class Topics:
 
     @property
     def simulator_subscriptions(self) -> list[tuple[str, int]]:
-        """What a simulator listens to: a handful of wildcards, whatever the number of meters."""
-        return [(self.filter(channel), channel.qos) for channel in (*COMMANDS, BIRTH)]
+        """What a simulator listens to: a handful of wildcards, whatever the number of meters.
+
+        They get more than the commands that there are, so that one with a typing error in its topic has its answer too.
+        """
+        meters = f"{self.base}/meter/+"
+        below = ("+/set", "+/+/set", "switch/+", "market/+")  # nothing that the device publishes
+        return [*((f"{meters}/{commands}", 1) for commands in below), (self.filter(BIRTH), BIRTH.qos)]
 
     @property
     def bridge_subscriptions(self) -> list[tuple[str, int]]:

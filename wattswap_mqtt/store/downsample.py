@@ -27,16 +27,21 @@ RESOLUTIONS: Mapping[str, int] = {"1s": 1, "10s": 10, "1m": 60, "15m": 900, "1h"
 _TOP = ("meter_id", "timestamp", "tz", "hardware", "seq", "published_at", "alarms", "market.last_trade")
 
 
-def _field_names() -> frozenset[str]:
-    names = {path.dotted for path in QUANTITIES}
+def _fields() -> Mapping[str, tuple[str, ...]]:
+    whole = set(_TOP)
     for path in QUANTITIES:
         parts = path.dotted.split(".")
-        names.update(".".join(parts[:depth]) for depth in range(1, len(parts)))
-    return frozenset(names) | set(_TOP)
+        whole.update(".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+    found: dict[str, tuple[str, ...]] = {}
+    for dotted in sorted(whole):
+        name = dotted.rpartition(".")[2]
+        found[name] = (*found.get(name, ()), dotted)
+    return found | {dotted: (dotted,) for dotted in whole}
 
 
-FIELDS: frozenset[str] = _field_names()
-"""What `fields=` may name: a quantity (`pv.pv_power_kw`), a section (`pv`), or one of the snapshot's own fields."""
+FIELDS: Mapping[str, tuple[str, ...]] = _fields()
+"""What `fields=` may name, and the places in a snapshot that it means: a quantity (`pv.pv_power_kw`), a section (`pv`),
+one of the snapshot's own fields, or every place of a name alone (`soc_pct`: that of the battery and of the EV)."""
 
 Json = dict[str, Any]
 

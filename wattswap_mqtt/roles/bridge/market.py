@@ -14,7 +14,7 @@ from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
 from wattswap_mqtt.roles.bridge.intake import Bridge
-from wattswap_mqtt.roles.bridge.meters import zone_of_meter
+from wattswap_mqtt.roles.bridge.meters import expect_known, zone_of_meter
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid
 from wattswap_mqtt.roles.bridge.serving import (
     AWAY,
@@ -25,6 +25,7 @@ from wattswap_mqtt.roles.bridge.serving import (
     documented,
     joined,
     json_response,
+    listed,
     ref,
 )
 from wattswap_mqtt.roles.bridge.times import time_in_query
@@ -160,7 +161,9 @@ async def market(
     "/market/trades",
     summary="Recent trades",
     responses=documented(
-        "the newest last", {"type": "object", "properties": {"trades": {"type": "array", "items": trade_schema()}}}
+        "the newest last",
+        {"type": "object", "properties": {"trades": {"type": "array", "items": trade_schema()}}},
+        errors={404: "unknown_meter", 422: "out_of_range wrong_type", 503: AWAY},
     ),
 )
 async def trades(
@@ -170,7 +173,9 @@ async def trades(
 ) -> Response:
     """List the newest trades of all communities, as far back as the bridge remembers."""
     bridge = bridge_of(request)
-    return json_response(b'{"trades":' + joined(bridge.trades.find(limit, meter_ids=meter_id or ())) + b"}")
+    meters = listed(meter_id)
+    await expect_known(bridge, *meters)
+    return json_response(b'{"trades":' + joined(bridge.trades.find(limit, meter_ids=meters)) + b"}")
 
 
 @router.get(

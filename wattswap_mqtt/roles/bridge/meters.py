@@ -166,7 +166,8 @@ async def timeseries(
     fields: Annotated[
         list[str] | None,
         Query(
-            description="only these, dotted and parted by commas, in the snapshot's shape; a section is all in it",
+            description="only these, parted by commas, in the snapshot's shape; a section is all in it, and a name"
+            " without its section is meant wherever it occurs",
             examples=[["pv.pv_power_kw,battery.soc_pct,grid"]],
         ),
     ] = None,
@@ -182,10 +183,9 @@ async def timeseries(
     if start_ms > end_ms:
         raise invalid("reversed_range", f"start takes a time before end; {shown(start)} is after {shown(end)}")
     chosen = _fields(fields or [])
-    if cursor is not None:
+    if cursor:
         start_ms = max(start_ms, time_of_cursor(cursor))
-    if not bridge.history.knows(meter_id):
-        await bridge.latest.expect(meter_id, telemetry=False)
+    await expect_known(bridge, meter_id)
 
     def read() -> bytes:
         seconds = RESOLUTIONS[resolution] if resolution else None
@@ -200,6 +200,18 @@ async def timeseries(
         return json_response(await asyncio.to_thread(read))
 
 
+async def expect_known(bridge: Bridge, *meter_ids: str) -> None:
+    """See to it that these meters are there, or that there is at least something kept of them.
+
+    Raises:
+        Problem: 404 or 503.
+
+    """
+    for meter_id in meter_ids:
+        if not bridge.history.knows(meter_id):
+            await bridge.latest.expect(meter_id, telemetry=False)
+
+
 def zone_of_meter(bridge: Bridge, meter_id: str) -> tzinfo:
     """Return the time zone in which the meter's people read their clocks."""
     meter = bridge.latest.meters.get(meter_id)
@@ -212,4 +224,4 @@ def _fields(given: list[str]) -> tuple[str, ...]:
     for name in names:
         if name not in FIELDS:
             raise invalid("unknown_field", f"there is no field {shown(name)}; /api/v1/catalogue lists them")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(place for name in names for place in FIELDS[name]))

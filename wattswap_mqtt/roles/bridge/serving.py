@@ -36,6 +36,11 @@ def joined(items: list[bytes]) -> bytes:
     return b"[" + b",".join(items) + b"]"
 
 
+def listed(given: list[str] | None) -> list[str]:
+    """Return the names in a parameter of the query, which may be repeated, or hold several, parted by commas."""
+    return [name for text in given or () for name in text.split(",") if name]
+
+
 def ref(name: str) -> Schema:
     """Return a reference to a schema among the components."""
     return {"$ref": f"#/components/schemas/{name}"}
@@ -48,8 +53,13 @@ def documented(
     content: dict[str, Any] = {"schema": schema}
     if example is not None:
         content["example"] = example
-    responses: Responses = {200: {"description": description, "content": {JSON: content}}}
-    for status, codes in (errors or {}).items():
+    return {200: {"description": description, "content": {JSON: content}}} | documented_errors(errors or {})
+
+
+def documented_errors(errors: Mapping[int, str]) -> Responses:
+    """Return the documented errors: status -> codes, parted by blanks."""
+    responses: Responses = {}
+    for status, codes in errors.items():
         responses[status] = {
             "description": "; ".join(f"`{code}`: {problems.title_of(code)}" for code in codes.split()),
             "content": {

@@ -3,6 +3,7 @@
 from contextlib import aclosing
 from dataclasses import asdict
 from functools import cache
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import orjson
@@ -12,17 +13,24 @@ from starlette.types import Send
 
 from wattswap_mqtt import __version__
 from wattswap_mqtt.contract.schema import event_schema
-from wattswap_mqtt.contract.topics import is_meter_id
 from wattswap_mqtt.core.faults import FAULTS
 from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 from wattswap_mqtt.core.switches import SWITCHES
 from wattswap_mqtt.roles.bridge.intake import Bridge
-from wattswap_mqtt.roles.bridge.latest import unknown_meter
-from wattswap_mqtt.roles.bridge.meters import zone_of_meter
-from wattswap_mqtt.roles.bridge.problems import unavailable
-from wattswap_mqtt.roles.bridge.serving import bridge_of, documented, joined, json_response, ref
+from wattswap_mqtt.roles.bridge.meters import expect_known, zone_of_meter
+from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
+from wattswap_mqtt.roles.bridge.serving import (
+    AWAY,
+    bridge_of,
+    documented,
+    documented_errors,
+    joined,
+    json_response,
+    listed,
+    ref,
+)
 from wattswap_mqtt.roles.bridge.times import time_in_query
 
 MAX_STREAMS = 200
@@ -87,7 +95,7 @@ def health_of(bridge: Bridge) -> dict[str, Any]:
     responses=documented(
         "the newest last",
         {"type": "object", "properties": {"events": {"type": "array", "items": event_schema()}}},
-        errors={422: "invalid_time out_of_range"},
+        errors={404: "unknown_meter", 422: "invalid_time out_of_range", 503: AWAY},
     ),
 )
 async def events(
@@ -99,7 +107,8 @@ async def events(
 ) -> Response:
     """List the newest events of all meters; the bridge keeps five thousand of them."""
     bridge = bridge_of(request)
-    meters, kinds = _listed(meter_id), _listed(kind)
+    meters, kinds = listed(meter_id), listed(kind)
+    await expect_known(bridge, *meters)
     zone = zone_of_meter(bridge, next(iter(meters), ""))
     since_ms = None if since is None else time_in_query("since", since, zone)
     found = bridge.events.find(limit, meter_ids=meters, kinds=kinds, since_ms=since_ms)
@@ -115,7 +124,8 @@ async def events(
             "description": "`event` is state, truth, availability, switches, scenario, order, event or trade; `data` "
             "the JSON of that topic.  `id` lets a client that lost its connection go on where it was",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
+        },
+        **documented_errors({404: "unknown_meter", 503: "busy"}),
     },
 )
 async def stream(
@@ -130,10 +140,12 @@ async def stream(
     To a client that reads too slowly only the latest state of a meter is told.
     """
     bridge = bridge_of(request)
-    wanted = frozenset(_listed(meter_id)) or None
-    for name in wanted or ():
-        if not is_meter_id(name):
-            raise unknown_meter(name)
+    wanted = frozenset(listed(meter_id)) or None
+    try:
+        await expect_known(bridge, *(wanted or ()))
+    except Problem as problem:
+        if problem.status == HTTPStatus.NOT_FOUND:  # else it is only away: a stream waits for it
+            raise
     if bridge.live.listeners >= MAX_STREAMS:
         raise unavailable("busy", f"{MAX_STREAMS} clients listen already")
     return _EventStream(
@@ -211,7 +223,3 @@ def _catalogue() -> bytes:
             "faults": [asdict(fault) for fault in FAULTS.values()],
         }
     )
-
-
-def _listed(given: list[str] | None) -> list[str]:
-    return [name for text in given or () for name in text.split(",") if name]
