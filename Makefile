@@ -12,6 +12,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export UV_PYTHON_DOWNLOADS := never
 
 BIN := .venv/bin
+PYTEST = $(BIN)/pytest --numprocesses auto --dist loadfile # they wait for processes and brokers more than they compute
 READY := .venv/.ready
 TOOLS := .venv-tools
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(TOOLS)/bin/uv)
@@ -25,10 +26,10 @@ run: $(READY)
 	$(BIN)/wattswap up $(ARGS)
 
 test: lint
-	$(BIN)/pytest -m "not full and not long" $(ARGS)
+	$(PYTEST) -m "not full and not long" $(ARGS)
 
 test-full: $(READY) apt
-	$(BIN)/pytest -m "full and not long" $(ARGS)
+	$(PYTEST) -m "full and not long" $(ARGS)
 
 test-long: $(READY) apt
 	$(BIN)/pytest -m long $(ARGS)
