@@ -22,7 +22,7 @@ from wattswap_mqtt.mqtt import Message
 from wattswap_mqtt.roles.broker import EmbeddedBroker
 from wattswap_mqtt.roles.simulator import Simulator
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a test waits for what must come: generous, it is only used up when something is broken."""
 
 
