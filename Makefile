@@ -5,6 +5,7 @@
 #   make test-full                what needs mosquitto and its clients, installed by apt where missing
 #   make test-long                soaks and hundreds of kills
 #   make lint | docs | bench      the linters alone | derived tables and the AsyncAPI file | docs/benchmarks.md
+#   make vendor                   the dashboard's JavaScript libraries anew from npm
 #   make clean                    remove what was made here (not wattswap-data)
 
 SHELL := /bin/sh
@@ -20,7 +21,7 @@ PYTHON = $(or $(shell for python in python3 python3.11 python3.12 python3.13 pyt
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && break; done), \
 	$(error no Python 3.11 or newer on the PATH (tried python3, python3.11 to python3.14): install one))
 
-.PHONY: run test test-full test-long lint docs bench clean apt
+.PHONY: run test test-full test-long lint docs bench vendor clean apt
 
 run: $(READY)
 	$(BIN)/wattswap up $(ARGS)
@@ -46,6 +47,9 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+vendor: $(READY)
+	$(BIN)/python docs/make_vendor.py
+
 clean:
 	rm -rf .venv $(TOOLS) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -61,16 +65,16 @@ $(TOOLS)/bin/uv:
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv
 
-# The real broker, its clients, curl for the walkthrough, and openssl for a certificate.  The Debian package starts a
+# The real broker, its clients, curl for the walkthrough, openssl for a certificate, a browser for the dashboard.  The Debian package starts a
 # broker of its own on port 1883, where `make run` wants to listen: it is not left running.
 apt:
-	@missing=; for tool in mosquitto mosquitto_sub curl openssl; do \
+	@missing=; for tool in mosquitto mosquitto_sub curl openssl chromium; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	[ -z "$$missing" ] && exit 0; \
-	command -v apt-get >/dev/null || { echo "missing:$$missing; install mosquitto, its clients, curl and openssl" >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "missing:$$missing; install mosquitto, its clients, curl, openssl and chromium" >&2; exit 1; }; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else \
-		echo "missing:$$missing; run as root: apt-get install mosquitto mosquitto-clients curl openssl" >&2; exit 1; fi; \
+		echo "missing:$$missing; run as root: apt-get install mosquitto mosquitto-clients curl openssl chromium" >&2; exit 1; fi; \
 	set -e; export DEBIAN_FRONTEND=noninteractive; \
 	$$sudo apt-get update -q; \
-	$$sudo apt-get install -q -y --no-install-recommends mosquitto mosquitto-clients curl openssl; \
+	$$sudo apt-get install -q -y --no-install-recommends mosquitto mosquitto-clients curl openssl chromium; \
 	if [ -d /run/systemd/system ]; then $$sudo systemctl disable --now mosquitto; fi

@@ -2,11 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from html import escape
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
@@ -14,7 +11,7 @@ from starlette.routing import Route
 from wattswap_mqtt import __version__
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.asyncapi import asyncapi_document
-from wattswap_mqtt.roles.bridge import control, market, meters, system
+from wattswap_mqtt.roles.bridge import control, fleet, market, meters, pages, system
 from wattswap_mqtt.roles.bridge.bodies import BodyLimit
 from wattswap_mqtt.roles.bridge.documents import DESCRIPTION, openapi_of
 from wattswap_mqtt.roles.bridge.intake import Bridge
@@ -24,14 +21,8 @@ from wattswap_mqtt.roles.bridge.serving import bridge_of, json_response
 from wattswap_mqtt.roles.bridge.shortcut import SnapshotShortcut
 
 PREFIX = "/api/v1"
-PAGES = Path(__file__).parent / "dashboard"
-_PAGE_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline';"
-    " script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-}
 
-_pages = APIRouter(include_in_schema=False)
+_documents = APIRouter(include_in_schema=False)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,14 +43,16 @@ def create_app(settings: Settings) -> FastAPI:
         static_url="/static/docs",
     )
     app.state.bridge = bridge = Bridge(settings)
+    app.state.fleet = fleet.Fleet(bridge.latest)
     app.add_middleware(BodyLimit)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(SnapshotShortcut, latest=bridge.latest, prefix=PREFIX)
     handle_problems(app)
     app.router.routes += BUSY
-    for part in (meters, control, market, system):
+    for part in (meters, fleet, control, market, system):
         app.include_router(part.router, prefix=PREFIX)
-    app.include_router(_pages)
+    app.include_router(_documents)
+    app.router.routes += pages.ROUTES
     app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign] # the way FastAPI documents
     return app
 
@@ -77,22 +70,14 @@ BUSY = (
 """Found first, and past FastAPI, which takes longer to find and call an endpoint than these take to answer."""
 
 
-@_pages.get("/")
-async def page(request: Request) -> Response:
-    """Return the page with live values."""
-    bridge = bridge_of(request)
-    text = (PAGES / "index.html").read_text("utf-8").replace("BASE_TOPIC", escape(bridge.topics.base))
-    return HTMLResponse(text, headers=_PAGE_HEADERS)
-
-
-@_pages.get("/asyncapi.json")
+@_documents.get("/asyncapi.json")
 async def asyncapi(request: Request) -> Response:
     """Return what goes over MQTT, as an AsyncAPI document."""
     bridge = bridge_of(request)
     return json_response(asyncapi_document(bridge.topics))
 
 
-@_pages.get("/metrics")
+@_documents.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Return the metrics for Prometheus."""
     bridge = bridge_of(request)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import time
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,13 @@ import orjson
 
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract import topics as channels
+from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.mqtt import AsyncConnection, Message
 from wattswap_mqtt.roles.bridge.ask import Asker
 from wattswap_mqtt.roles.bridge.events import Happenings
 from wattswap_mqtt.roles.bridge.latest import Latest
-from wattswap_mqtt.roles.bridge.live import Live
+from wattswap_mqtt.roles.bridge.live import MESSAGE, Live
 from wattswap_mqtt.store.history import History
 from wattswap_mqtt.store.levels import DAY_S, Policy
 
@@ -81,6 +83,8 @@ class Bridge:
         of_meter = self.topics.parse(message.topic)
         if of_meter is not None:
             self._of_meter(*of_meter, message.payload)
+            if self.live.wanted(MESSAGE, of_meter[0]):
+                self.live.publish(MESSAGE, of_meter[0], _raw(message.topic, message.payload))
         else:
             of_community = self.topics.parse_community(message.topic)
             if of_community is not None:
@@ -91,6 +95,10 @@ class Bridge:
 
         Of a large fleet only the first `PRESENT` are told of: the others' states come within a publish interval.
         """
+        yield "broker", None, self._broker()
+        for community_id in self.latest.communities:
+            yield "community", None, self._community(community_id)
+            yield "market", None, self._market(community_id)
         meters = self.latest.meters
         for meter_id in islice(meters if wanted is None else meters.keys() & wanted, PRESENT):
             meter = meters[meter_id]
@@ -100,6 +108,12 @@ class Bridge:
                     yield name, meter_id, _told(meter_id, name, payload)
             if meter.snapshot:
                 yield "state", meter_id, meter.snapshot
+            if meter.truth:
+                yield "truth", meter_id, meter.truth
+            for name in ("availability", "switches", "scenario", "truth", "state"):
+                payload = getattr(meter, name)
+                if payload:
+                    yield MESSAGE, meter_id, _raw(f"{self.topics.base}/meter/{meter_id}/{name}", payload)
 
     def _of_meter(self, meter_id: str, below: str, payload: bytes) -> None:
         match below:
@@ -125,15 +139,39 @@ class Bridge:
         match below:
             case "availability" | "status" | "market":
                 self.latest.put_community(community_id, below, payload)
+                if below == "market":
+                    self.live.publish("market", None, self._market(community_id))
+                else:
+                    self.live.publish("community", None, self._community(community_id))
             case "market/trade":
                 if self.trades.add(payload):
                     self.live.publish("trade", None, payload)
 
     def _on_connect(self) -> None:
         self.latest.broker_came()
+        self.live.publish("broker", None, self._broker())
 
     def _on_disconnect(self, _reason: str) -> None:
         self.latest.broker_went()
+        self.live.publish("broker", None, self._broker())
+
+    def _broker(self) -> bytes:
+        since_s = self.latest.changed_at_s
+        return orjson.dumps(
+            {
+                "address": str(self.settings.broker_address),
+                "connected": self.latest.connected,
+                "since": iso_utc(since_s) if since_s else None,
+            }
+        )
+
+    def _community(self, community_id: str) -> bytes:
+        community = self.latest.communities[community_id]
+        online = "online" if community.online else "offline"
+        return orjson.dumps({"community": community_id, "availability": online, "status": community.status})
+
+    def _market(self, community_id: str) -> bytes:
+        return orjson.dumps({"community": community_id, **self.latest.communities[community_id].market})
 
 
 def history_path(settings: Settings) -> Path:
@@ -157,3 +195,9 @@ def _told(meter_id: str, name: str, payload: bytes) -> bytes:
     except ValueError:
         value = None
     return orjson.dumps({"meter_id": meter_id, name: value})
+
+
+def _raw(topic: str, payload: bytes) -> bytes:
+    """Return an MQTT message for those who want to see the wire."""
+    text = payload.decode(errors="replace")
+    return orjson.dumps({"topic": topic, "payload": text, "received_at": iso_utc(time.time())})

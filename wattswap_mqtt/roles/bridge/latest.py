@@ -84,6 +84,8 @@ class Latest:
         self.meters: dict[str, Meter] = {}
         self.communities: dict[str, Community] = {}
         self.connected = False
+        self.changed_at_s = 0.0
+        """Unix time at which the broker came or went; 0 if it never came."""
         self._settled_at_s = 0.0
         self._news = asyncio.Event()
 
@@ -92,6 +94,7 @@ class Latest:
         self.meters.clear()
         self.communities.clear()
         self.connected = True
+        self.changed_at_s = time.time()
         self._tell()
 
     async def until_connected(self) -> None:
@@ -102,6 +105,7 @@ class Latest:
     def broker_went(self) -> None:
         """Note that nothing is known for sure any more."""
         self.connected = False
+        self.changed_at_s = time.time()
 
     def put(self, meter_id: str, name: str, payload: bytes) -> None:
         """Take in a retained topic of a meter; an empty payload clears it."""

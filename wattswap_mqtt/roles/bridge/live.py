@@ -18,6 +18,13 @@ PENDING = 20_000
 PER_WRITE = 256
 HEARTBEAT_S = 15.0
 RETRY_MS = 2000
+MESSAGE = "message"
+"""Raw MQTT messages: only for those who ask for them, and not remembered."""
+KINDS = (
+    "broker", "community", "market", "trade",
+    "state", "truth", "availability", "switches", "scenario", "order", "event",
+)  # fmt: skip
+"""What everybody is told who does not choose."""
 
 
 class Item(NamedTuple):
@@ -31,18 +38,19 @@ class Item(NamedTuple):
 
 
 class Listener:
-    """One client: the meters it wants (None is all) and what waits to be written to it."""
+    """One client: the meters it wants (None is all), the kinds of events, and what waits to be written to it."""
 
-    def __init__(self, wanted: Collection[str] | None) -> None:
+    def __init__(self, wanted: Collection[str] | None, kinds: Collection[str] = KINDS) -> None:
         self.dropped = 0
         self._wanted = wanted
+        self._kinds = kinds
         self._pending: dict[Hashable, Item] = {}
         self._ready = asyncio.Event()
         self._closed = False
 
     def offer(self, item: Item, *, whole: bool = False) -> None:
         """Take in a message, if it is wanted; `whole` keeps it even when a later one would replace it."""
-        if self._wanted is not None and item.meter_id is not None and item.meter_id not in self._wanted:
+        if not self.wants(item.event, item.meter_id):
             return
         key: Hashable = (item.event, item.meter_id) if item.replaces and not whole else item.number
         if self._pending.pop(key, None) is not None:
@@ -52,6 +60,10 @@ class Listener:
             self.dropped += 1
         self._pending[key] = item
         self._ready.set()
+
+    def wants(self, event: str, meter_id: str | None) -> bool:
+        """Tell whether this client asked for such a message."""
+        return event in self._kinds and (self._wanted is None or meter_id is None or meter_id in self._wanted)
 
     def close(self) -> None:
         """End the stream."""
@@ -101,22 +113,32 @@ class Live:
     def publish(self, event: str, meter_id: str | None, data: bytes, *, replaces: bool = False) -> None:
         """Pass on a message of a meter (None: of the whole community)."""
         item = self._item(event, meter_id, data, replaces=replaces)
-        self._remembered.append(item)
+        if event != MESSAGE:
+            self._remembered.append(item)
         for listener in self._listeners:
             listener.offer(item)
 
+    def wanted(self, event: str, meter_id: str) -> bool:
+        """Tell whether anybody asked for such a message."""
+        return any(listener.wants(event, meter_id) for listener in self._listeners)
+
     async def stream(
-        self, wanted: Collection[str] | None, present: Iterable[tuple[str, str | None, bytes]], last_id: str | None
+        self,
+        wanted: Collection[str] | None,
+        present: Iterable[tuple[str, str | None, bytes]],
+        last_id: str | None,
+        kinds: Collection[str] = KINDS,
     ) -> AsyncIterator[bytes]:
         """Yield the stream of one client.
 
+        wanted: the meters whose messages it gets, None for all; what concerns a whole community it gets in any case.
         present: what is retained (event, meter, JSON), for a client that comes for the first time or too late to get
             what it has missed.
         last_id: the `Last-Event-ID` of a client that comes back.
         """
-        listener = Listener(wanted)
+        listener = Listener(wanted, kinds)
         missed = self._since(last_id)
-        for item in missed if missed is not None else (self._item(*found, replaces=True) for found in present):
+        for item in missed if missed is not None else map(self._present, present):
             listener.offer(item, whole=missed is not None)
         self._listeners.add(listener)
         try:
@@ -132,6 +154,10 @@ class Live:
         """End all streams, so that the HTTP server can end."""
         for listener in self._listeners:
             listener.close()
+
+    def _present(self, found: tuple[str, str | None, bytes]) -> Item:
+        event, meter_id, data = found
+        return self._item(event, meter_id, data, replaces=meter_id is not None and event != MESSAGE)
 
     def _item(self, event: str, meter_id: str | None, data: bytes, *, replaces: bool) -> Item:
         self._number += 1

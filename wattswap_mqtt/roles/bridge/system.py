@@ -12,15 +12,18 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from wattswap_mqtt import __version__
-from wattswap_mqtt.contract.schema import event_schema
+from wattswap_mqtt.contract.schema import event_schema, order_request_schema
+from wattswap_mqtt.contract.topics import CHANNELS, Topics
 from wattswap_mqtt.core.faults import FAULTS
 from wattswap_mqtt.core.market.pricing import Tariff
-from wattswap_mqtt.core.quantities import QUANTITIES
+from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
+from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 from wattswap_mqtt.core.switches import SWITCHES
 from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.live import KINDS, MESSAGE
 from wattswap_mqtt.roles.bridge.meters import expect_known, zone_of_meter
-from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
+from wattswap_mqtt.roles.bridge.problems import Problem, invalid, unavailable
 from wattswap_mqtt.roles.bridge.serving import (
     AWAY,
     bridge_of,
@@ -121,17 +124,26 @@ async def events(
     response_class=Response,
     responses={
         200: {
-            "description": "`event` is state, truth, availability, switches, scenario, order, event or trade; `data` "
-            "the JSON of that topic.  `id` lets a client that lost its connection go on where it was",
+            "description": "`event` is state, truth, availability, switches, scenario, order or event (of a meter),"
+            " market, community or trade (of a community), or broker (the bridge's own connection); `data` the JSON of"
+            " that topic.  `id` lets a client that lost its connection go on where it was",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **documented_errors({404: "unknown_meter", 503: "busy"}),
+        **documented_errors({404: "unknown_meter", 422: "out_of_range", 503: "busy"}),
     },
 )
 async def stream(
     request: Request,
     meter_id: Annotated[
         list[str] | None, Query(description="repeated or parted by commas; without it: all meters")
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        Query(
+            description="only these, repeated or parted by commas; without it: all but `message`, which is every MQTT"
+            " message about the meters as it came: `topic`, `payload`, `received_at`",
+            examples=[["state,market"]],
+        ),
     ] = None,
     last_event_id: Annotated[str | None, Header(description="sent by browsers that connect again")] = None,
 ) -> Response:
@@ -146,10 +158,14 @@ async def stream(
     except Problem as problem:
         if problem.status == HTTPStatus.NOT_FOUND:  # else it is only away: a stream waits for it
             raise
+    kinds = listed(events) or KINDS
+    for kind in kinds:
+        if kind not in (*KINDS, MESSAGE):
+            raise invalid("out_of_range", f"events takes {', '.join((*KINDS, MESSAGE))}, not {shown(kind)}")
     if bridge.live.listeners >= MAX_STREAMS:
         raise unavailable("busy", f"{MAX_STREAMS} clients listen already")
     return _EventStream(
-        bridge.live.stream(wanted, bridge.present(wanted), last_event_id),
+        bridge.live.stream(wanted, bridge.present(wanted), last_event_id, kinds),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
@@ -201,25 +217,33 @@ async def constants(request: Request) -> Response:
         {
             "type": "object",
             "properties": {
-                name: {"type": "array", "items": {"type": "object"}} for name in ("quantities", "switches", "faults")
-            },
+                name: {"type": "array", "items": {"type": "object"}}
+                for name in ("sections", "quantities", "switches", "faults", "channels")
+            }
+            | {"order": {"type": "object", "description": "the schema of an order"}},
         },
     ),
 )
-async def catalogue() -> Response:
-    """List what meters report and what may be set, for those who draw dashboards."""
-    return json_response(_catalogue())
+async def catalogue(request: Request) -> Response:
+    """List what meters report, what may be set and ordered, and the topics, for those who draw dashboards."""
+    return json_response(_catalogue(bridge_of(request).topics))
 
 
 @cache
-def _catalogue() -> bytes:
+def _catalogue(topics: Topics) -> bytes:
     return orjson.dumps(
         {
+            "sections": [
+                {"name": name, "meaning": (section.__doc__ or "").partition("\n")[0]}
+                for name, section in SECTIONS.items()
+            ],
             "quantities": [
                 {"path": path.dotted, "section": path.section, "field": path.field, **asdict(path.quantity)}
                 for path in QUANTITIES
             ],
             "switches": [asdict(switch) for switch in SWITCHES.values()],
             "faults": [asdict(fault) for fault in FAULTS.values()],
+            "order": order_request_schema(),
+            "channels": [{**asdict(channel), "address": topics.address(channel)} for channel in CHANNELS],
         }
     )
