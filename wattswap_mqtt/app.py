@@ -63,6 +63,8 @@ async def running(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> As
     """
     failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
+        if "bridge" in roles and settings.http_port and settings.dashboard_url is None:
+            settings = settings.model_copy(update={"dashboard_url": settings.web_url})
         if "broker" in roles and settings.embedded:
             settings = await _start_broker(settings, stack)
         elif settings.embedded and settings.mqtt_port == 0:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from wattswap_mqtt import __version__
 from wattswap_mqtt.app import ALL_ROLES, Role, serve, set_up_logging
-from wattswap_mqtt.config import Settings, flag_of, load_settings, reachable
+from wattswap_mqtt.config import Settings, flag_of, load_settings
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -162,9 +162,7 @@ def what_to_paste(settings: Settings, roles: Sequence[Role]) -> str:
     """Return what is to be opened in a browser and pasted into a shell, now that `roles` run."""
     lines = [f"WattSwap MQTT {__version__}: {', '.join(roles)} running; Ctrl-C ends it", ""]
     if "bridge" in roles:
-        host = reachable(settings.http_host)
-        web = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
-        lines += [f"  dashboard  {web}/", f"  API docs   {web}/docs"]
+        lines += [f"  dashboard  {settings.web_url}/", f"  API docs   {settings.web_url}/docs"]
     broker = settings.broker_address
     lines += [f"  broker     {broker}"]
     if "broker" in roles and settings.embedded and settings.mqtt_ws_port is not None:

@@ -25,6 +25,7 @@ ENV_PREFIX = "WATTSWAP_"
 BROKER_FORMS = "embedded, mqtt://[user:password@]host[:port] or mqtts://…"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 TOPIC_PREFIX = re.compile(r"(?!\$)[^/#+{}\s\x00-\x1f]+(/[^/#+{}\s\x00-\x1f]+)*")
+WEB_URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not bound
 """Where a listener bound to every interface is reached from this machine."""
@@ -98,6 +99,12 @@ def _topic(value: str) -> str:
     return value
 
 
+def _web_url(value: str) -> str:
+    if not WEB_URL.fullmatch(value):
+        raise ValueError("takes an address such as http://192.168.1.5:8000")
+    return value.rstrip("/")
+
+
 def _start(value: datetime) -> datetime:
     if not 1970 < value.year < 2200:
         raise ValueError("takes a time between the years 1971 and 2199")
@@ -162,6 +169,10 @@ class Settings(BaseModel):
     base_topic: Topic = Field("wattswap", description="what every topic begins with")
     discovery_prefix: Topic = Field("homeassistant", description="where Home Assistant looks for devices")
     discovery_meters: int = Field(20, ge=0, le=100_000, description="how many meters are announced to Home Assistant")
+    dashboard_url: Annotated[str, AfterValidator(_web_url)] | None = Field(
+        None,
+        description="where people reach the dashboard: Home Assistant links to it; `up` tells its own unless given",
+    )
     history_1s_days: Days = Field(1, description="days that values by the second are kept; 0 = for ever")
     history_1m_days: Days = Field(31, description="days that values by the minute are kept; 0 = for ever")
     history_15m_days: Days = Field(0, description="days that values by the quarter hour are kept; 0 = for ever")
@@ -184,6 +195,12 @@ class Settings(BaseModel):
     def embedded(self) -> bool:
         """Whether the broker is our own."""
         return self.broker == "embedded"
+
+    @property
+    def web_url(self) -> str:
+        """Where this machine's browsers reach the bridge, without a slash at the end."""
+        host = reachable(self.http_host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
 
     @property
     def broker_address(self) -> BrokerAddress:

@@ -13,7 +13,7 @@ from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.topics import CHANNELS, METER_ID, Channel, Topics
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.switches import SWITCHES
-from wattswap_mqtt.roles.simulator import Simulator, publisher
+from wattswap_mqtt.roles.simulator import Simulator, announcer
 
 TOLD = [channel for channel in CHANNELS if channel.sent_by == "device"]
 RETAINED = [channel for channel in TOLD if channel.retained != "no"]
@@ -172,9 +172,9 @@ def test_a_birth_message_brings_discovery_again_but_not_in_quick_succession(prob
         return len([m for m in list(probe.received) if m.topic == topic]) - before
 
     assert told_after_birth(3) == 0, "it was told a moment ago"
-    monkeypatch.setattr(publisher, "REDISCOVERY_PAUSE_S", -1.0)
+    monkeypatch.setattr(announcer, "REDISCOVERY_PAUSE_S", -1.0)
     assert told_after_birth(1) == 1
-    monkeypatch.setattr(publisher, "REDISCOVERY_PAUSE_S", 60.0)
+    monkeypatch.setattr(announcer, "REDISCOVERY_PAUSE_S", 60.0)
     assert told_after_birth(3) == 0
     probe.publish("homeassistant/status", "offline")
     probe.publish("homeassistant/status", b"\xff")
@@ -189,6 +189,55 @@ def test_only_the_first_meters_are_discovered_and_fewer_are_taken_back(simulate,
     simulate(meters=3, discovery_meters=1).stop()
     configs = [topic for topic in retained_by(make_probe, broker_address) if topic.startswith("homeassistant")]
     assert configs == ["homeassistant/device/demo_meter/config"]
+
+
+def test_meters_are_announced_on_request_and_that_lasts(probe, simulate):
+    probe.subscribe("wattswap/#")
+    probe.subscribe("homeassistant/#")
+    running = simulate(meters=3, discovery_meters=1)
+    first, third = Meter(probe), Meter(probe, "meter_00003")
+    topics = {meter: f"homeassistant/device/{meter}/config" for meter in ("demo_meter", "meter_00003")}
+    assert json.loads(probe.wait_for(topics["demo_meter"]).payload)["cmps"]
+    assert probe.latest(topics["meter_00003"]) == b""
+    assert third.ask("discovery/set", "ON")["result"] is True
+    assert json.loads(probe.latest(topics["meter_00003"]))["dev"]["ids"] == ["wattswap_meter_00003"]
+    assert first.ask("discovery/set", {"value": False, "id": 7})["id"] == 7
+    assert probe.latest(topics["demo_meter"]) == b""
+    assert first.ask("discovery/set", "perhaps")["code"] == "wrong_type"
+    running.stop()
+    seen = len(probe.received)
+    simulate(meters=3, discovery_meters=1)
+    third.later_state()
+    told = {m.topic: m.payload for m in probe.received[seen:]}
+    assert told[topics["demo_meter"]] == b""
+    assert json.loads(told[topics["meter_00003"]])["cmps"]
+
+
+def test_what_an_upgrade_drops_is_retired_once(probe, simulate, monkeypatch):
+    probe.subscribe("homeassistant/#")
+    topic = "homeassistant/device/demo_meter/config"
+    older = announcer.device_config
+
+    def with_more(*args):
+        config = older(*args)
+        config["cmps"]["pv_pv_hum_pct"] = {"p": "sensor", "uniq_id": "demo_meter_pv_pv_hum_pct"}
+        config["cmps"]["switch_ev_mode"]["p"] = "text"
+        return config
+
+    monkeypatch.setattr(announcer, "device_config", with_more)
+    simulate(meters=1).stop()
+    assert "pv_pv_hum_pct" in json.loads(probe.wait_for(topic).payload)["cmps"]
+    monkeypatch.undo()
+    for told in (2, 1):
+        seen = len(probe.received)
+        simulate(meters=1).stop()
+        configs = [json.loads(m.payload)["cmps"] for m in probe.received[seen:] if m.topic == topic]
+        assert len(configs) == told
+        if told == 2:
+            assert configs[0]["pv_pv_hum_pct"] == {"p": "sensor"}
+            assert configs[0]["switch_ev_mode"] == {"p": "text"}
+        assert "pv_pv_hum_pct" not in configs[-1]
+        assert configs[-1]["switch_ev_mode"]["p"] == "select"
 
 
 def test_stopping_says_goodbye(probe, simulate, make_probe, broker_address):

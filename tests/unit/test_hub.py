@@ -125,3 +125,27 @@ def test_five_minutes_of_a_noisy_home_are_a_fraction_of_its_readings():
         homes.advance(1)
         told += pace.due(homes.read()[0], float(second), at_once=False) is not None
     assert told <= 80
+
+
+def test_what_is_told_is_rounded_for_hubs(pace):
+    told = pace.due(read(**at(SOC, 47.384)), 100.0, at_once=False)
+    assert told.values[SOC, 0] == 47.4
+    told = pace.due(read(**at(SOC, 47.446)), 101.0, at_once=True)
+    assert told.values[SOC, 0] == 47.4
+
+
+@pytest.mark.parametrize(("acceleration", "seconds"), [(1, 3600), (60, 600), (3600, 180)])
+def test_a_noisy_home_is_at_most_twenty_thousand_values_an_hour(acceleration, seconds):
+    homes, pace = community("demo_meter", "meter_00002", noise=1.0), HubPace(2)
+    for home in range(2):
+        homes.set_switches(home, {"daytime": True, "market_enabled": True, "ev_plug": True, "ev_mode": "solar"})
+    homes.set_switches(0, {"time_acceleration": acceleration})
+    last, changes = np.full((len(QUANTITIES), 2), np.nan), np.zeros(2)
+    for second in range(seconds):
+        homes.advance(acceleration)
+        if (told := pace.due(homes.read()[0], float(second), at_once=False)) is not None:
+            before = last[:, told.meters]
+            changes[told.meters] += ((told.values != before) & ~(np.isnan(told.values) & np.isnan(before))).sum(axis=0)
+            last[:, told.meters] = told.values
+        homes.take_events()
+    assert 500 < changes.min() * 3600 / seconds <= changes.max() * 3600 / seconds <= 20_000

@@ -138,7 +138,15 @@ def test_what_is_wrong_with_a_switch(below, payload, code):
 @pytest.mark.parametrize("brackets", [("[", "]"), ('{"value":', "}"), ('{"bias_pct":', "}"), ('{"side":', "}")])
 @pytest.mark.parametrize(
     "below",
-    ["switch/daytime/set", "switch/fault_inject/set", "switches/set", "scenario/set", "market/place", "market/get"],
+    [
+        "switch/daytime/set",
+        "switch/fault_inject/set",
+        "switches/set",
+        "scenario/set",
+        "discovery/set",
+        "market/place",
+        "market/get",
+    ],
 )
 def test_deep_nesting_is_refused(below, brackets, depth):
     opening, closing = brackets

@@ -92,6 +92,7 @@ _OBJECTS: dict[Channel, Schema] = {
     topics.SET_SWITCH: _envelope({"type": ["boolean", "number", "string", "object"]}),
     topics.SET_SWITCHES: schema.switches_schema(command=True),
     topics.SET_SCENARIO: _envelope({"type": "string", "enum": [NO_SCENARIO, *SCENARIOS]}),
+    topics.SET_DISCOVERY: _envelope({"type": ["boolean", "string", "integer"]}),
     topics.PLACE_ORDER: schema.order_request_schema(mqtt=True),
     topics.CANCEL_ORDER: {
         "type": "object",

@@ -18,7 +18,7 @@ from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
 from wattswap_mqtt.core.reading import shown
-from wattswap_mqtt.core.switches import SwitchValue, switch_named
+from wattswap_mqtt.core.switches import SwitchValue, read_bool, switch_named
 
 MAX_PAYLOAD = 64 * 1024
 MAX_ID_LENGTH = 256
@@ -51,6 +51,15 @@ class SetScenario:
     name: str
     id: CorrelationId = None
     command: str = field(default=topics.SET_SCENARIO.below, init=False)
+
+
+@dataclass(frozen=True)
+class SetDiscovery:
+    """Announce the meter to hubs, or do not; it stays so over restarts."""
+
+    announced: bool
+    id: CorrelationId = None
+    command: str = field(default=topics.SET_DISCOVERY.below, init=False)
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ _JSON_ONLY = frozenset(
 )
 """Commands that take no plain value."""
 
-Command = SetSwitches | SetScenario | PlaceOrder | CancelOrder | GetOrders | GetMarket
+Command = SetSwitches | SetScenario | SetDiscovery | PlaceOrder | CancelOrder | GetOrders | GetMarket
 
 
 class RejectedCommand(CommandError):  # noqa: N818 (it is the command that was rejected)
@@ -145,6 +154,8 @@ def encode_command(command: Command) -> bytes:
                 fields = {"value": next(iter(values.values()))}
         case SetScenario(name=name):
             fields = {"value": name}
+        case SetDiscovery(announced=announced):
+            fields = {"value": announced}
         case PlaceOrder(terms=terms):
             fields = fields_of(terms)
         case CancelOrder(order_id=order_id):
@@ -213,16 +224,24 @@ def _read(meter_id: str, below: str, body: object, correlation_id: CorrelationId
             if not isinstance(scenario, str):
                 raise CommandError("wrong_type", f"a scenario is set by its name, not {shown(scenario)}")
             return SetScenario(scenario.strip(), correlation_id)
-        case ["market", "place"]:
-            return PlaceOrder(_terms(meter_id, _without_id(body)), correlation_id)
-        case ["market", "cancel"]:
-            fields = _without_id(body)
-            _refuse_unknown(fields, ("order_id",))
-            return CancelOrder(_order_id(meter_id, fields.get("order_id")), correlation_id)
-        case ["market", "get"]:
-            return _question(meter_id, _without_id(body), correlation_id)
+        case ["discovery", "set"]:
+            return SetDiscovery(read_bool("discovery", _value(body)), correlation_id)
+        case ["market", "place" | "cancel" | "get" as action]:
+            return _read_market(meter_id, action, _without_id(body), correlation_id)
     known = ", ".join(channel.below for channel in topics.COMMANDS)
     raise CommandError("unknown_command", f"there is no command {shown(below)}; there is {known}")
+
+
+def _read_market(
+    meter_id: str, action: Literal["place", "cancel", "get"], fields: dict[str, object], correlation_id: CorrelationId
+) -> Command:
+    match action:
+        case "place":
+            return PlaceOrder(_terms(meter_id, fields), correlation_id)
+        case "cancel":
+            _refuse_unknown(fields, ("order_id",))
+            return CancelOrder(_order_id(meter_id, fields.get("order_id")), correlation_id)
+    return _question(meter_id, fields, correlation_id)
 
 
 def _value(body: object, *, bare: bool = False) -> object:

@@ -64,6 +64,10 @@ SET_SCENARIO = Channel(
     "set_scenario", "meter", "scenario/set", "anyone", 1, "no",
     'a scenario\'s name, or `{"value": …, "id": …}`; `none` restores the plain home',
 )  # fmt: skip
+SET_DISCOVERY = Channel(
+    "set_discovery", "meter", "discovery/set", "anyone", 1, "no",
+    'whether the meter is announced to Home Assistant: `ON` or `OFF`, or `{"value": …, "id": …}`; it stays so',
+)  # fmt: skip
 PLACE_ORDER = Channel("place_order", "meter", "market/place", "anyone", 1, "no", "an order; optional `id`")
 CANCEL_ORDER = Channel("cancel_order", "meter", "market/cancel", "anyone", 1, "no", '`{"order_id", "id"}`')
 GET_ORDERS = Channel(
@@ -91,14 +95,14 @@ COMMUNITY_MARKET = Channel(
 COMMUNITY_TRADE = Channel("community_trade", "community", "market/trade", "device", 1, "no", "each trade")
 DISCOVERY = Channel(
     "discovery", "discovery", "device/{meter_id}/config", "device", 1, "yes",
-    "Home Assistant device discovery, one message per meter",
+    "Home Assistant device discovery, one message for each meter that is announced",
 )  # fmt: skip
 BIRTH = Channel(
     "birth", "hub", "status", "anyone", 1, "no",
     "Home Assistant's birth message; on `online` discovery is published again",
 )  # fmt: skip
 
-COMMANDS = (SET_SWITCH, SET_SWITCHES, SET_SCENARIO, PLACE_ORDER, CANCEL_ORDER, GET_ORDERS)
+COMMANDS = (SET_SWITCH, SET_SWITCHES, SET_SCENARIO, SET_DISCOVERY, PLACE_ORDER, CANCEL_ORDER, GET_ORDERS)
 CHANNELS: tuple[Channel, ...] = (
     STATE, HUB, TRUTH, AVAILABILITY, SWITCHES_STATE, SCENARIO_STATE, *COMMANDS, ORDER, ACK, EVENT,
     COMMUNITY_AVAILABILITY, COMMUNITY_STATUS, COMMUNITY_MARKET, COMMUNITY_TRADE, DISCOVERY, BIRTH,

@@ -22,8 +22,9 @@ from wattswap_mqtt.core.status import BADGES, STATUS_LINES
 class Quantity:
     """One reported quantity.
 
-    `deadband` (in the quantity's unit) and `every_s` are the pace of the hub topic: a hub is told a new value when it
-    moved by at least the dead band, and no more often than every `every_s` seconds (0 = at once).
+    `deadband` (in the quantity's unit), `every_s` and `hub_decimals` are the pace of the hub topic: a hub is told a new
+    value when it moved by at least the dead band, no more often than every `every_s` seconds (0 = at once), and rounded
+    to fewer decimals.  `rare`: hubs know it, but leave it off until somebody wants it.
     """
 
     title: str
@@ -36,14 +37,22 @@ class Quantity:
     options: tuple[str, ...] = ()
     deadband: float = 0.0
     every_s: float = 10.0
+    hub_decimals: int = 3
     diagnostic: bool = False
+    rare: bool = False
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
 
 
 def power(
-    title: str, meaning: str, *, unit: str = "kW", device_class: str = "power", diagnostic: bool = False
+    title: str,
+    meaning: str,
+    *,
+    unit: str = "kW",
+    device_class: str = "power",
+    diagnostic: bool = False,
+    rare: bool = False,
 ) -> Quantity:
     """Declare a power, to the watt."""
     return Quantity(
@@ -55,7 +64,8 @@ def power(
         state_class="measurement",
         deadband=0.02,
         every_s=10,
-        diagnostic=diagnostic,
+        diagnostic=diagnostic or rare,
+        rare=rare,
     )
 
 
@@ -95,13 +105,15 @@ def gauge(
     *,
     deadband: float,
     every_s: float = 30,
+    hub_decimals: int | None = None,
     device_class: str | None = None,
     diagnostic: bool = False,
+    rare: bool = False,
     nullable: bool = False,
     minimum: float | None = None,
     maximum: float | None = None,
 ) -> Quantity:
-    """Declare a measured value that is neither power nor counter."""
+    """Declare a measured value that is neither power nor counter; hubs get all its decimals unless said otherwise."""
     return Quantity(
         title,
         meaning,
@@ -111,21 +123,23 @@ def gauge(
         state_class="measurement",
         deadband=deadband,
         every_s=every_s,
-        diagnostic=diagnostic,
+        hub_decimals=decimals if hub_decimals is None else hub_decimals,
+        diagnostic=diagnostic or rare,
+        rare=rare,
         nullable=nullable,
         minimum=minimum,
         maximum=maximum,
     )
 
 
-def choice(title: str, meaning: str, options: tuple[str, ...]) -> Quantity:
+def choice(title: str, meaning: str, options: tuple[str, ...], *, every_s: float = 0) -> Quantity:
     """Declare a word out of a list; arrays hold its index."""
-    return Quantity(title, meaning, kind="enum", device_class="enum", options=options, every_s=0)
+    return Quantity(title, meaning, kind="enum", device_class="enum", options=options, every_s=every_s)
 
 
-def flag(title: str, meaning: str) -> Quantity:
+def flag(title: str, meaning: str, *, device_class: str | None = None, rare: bool = False) -> Quantity:
     """Declare a yes or no."""
-    return Quantity(title, meaning, kind="bool", every_s=0)
+    return Quantity(title, meaning, kind="bool", device_class=device_class, every_s=0, diagnostic=rare, rare=rare)
 
 
 FLOW_DIRS = ("import", "idle", "export")
@@ -140,12 +154,30 @@ class Measurements(NamedTuple):
     """What the meter reads at the grid connection."""
 
     v_rms: Annotated[
-        Floats, gauge("Voltage", "RMS voltage at the grid connection", "V", 2, deadband=0.5, device_class="voltage")
+        Floats,
+        gauge(
+            "Voltage",
+            "RMS voltage at the grid connection",
+            "V",
+            2,
+            hub_decimals=1,
+            deadband=0.5,
+            device_class="voltage",
+        ),
     ]
     i_rms: Annotated[
-        Floats, gauge("Current", "RMS current at the grid connection", "A", 3, deadband=0.2, device_class="current")
+        Floats,
+        gauge(
+            "Current",
+            "RMS current at the grid connection",
+            "A",
+            3,
+            hub_decimals=1,
+            deadband=0.2,
+            device_class="current",
+        ),
     ]
-    p_active: Annotated[Floats, power("Active power", "active power; + export, - import")]
+    p_active: Annotated[Floats, power("Active power", "active power; + export, - import", diagnostic=True)]
     q_reactive: Annotated[
         Floats,
         power(
@@ -153,15 +185,25 @@ class Measurements(NamedTuple):
             "reactive power drawn by the home",
             unit="kvar",
             device_class="reactive_power",
-            diagnostic=True,
+            rare=True,
         ),
     ]
     apparent_power: Annotated[
         Floats,
-        power("Apparent power", "S, with S² = P² + Q²", unit="kVA", device_class="apparent_power", diagnostic=True),
+        power("Apparent power", "S, with S² = P² + Q²", unit="kVA", device_class="apparent_power", rare=True),
     ]
     frequency: Annotated[
-        Floats, gauge("Frequency", "mains frequency", "Hz", 3, deadband=0.02, device_class="frequency", diagnostic=True)
+        Floats,
+        gauge(
+            "Frequency",
+            "mains frequency",
+            "Hz",
+            3,
+            hub_decimals=2,
+            deadband=0.02,
+            device_class="frequency",
+            diagnostic=True,
+        ),
     ]
     power_factor: Annotated[
         Floats,
@@ -172,16 +214,23 @@ class Measurements(NamedTuple):
             3,
             deadband=0.02,
             device_class="power_factor",
-            diagnostic=True,
+            rare=True,
             minimum=0,
             maximum=1,
         ),
     ]
-    flow_dir: Annotated[Codes, choice("Flow direction", "direction of the active power", FLOW_DIRS)]
+    flow_dir: Annotated[Codes, choice("Flow direction", "direction of the active power", FLOW_DIRS, every_s=10)]
     thd_voltage_pct: Annotated[
         Floats,
         gauge(
-            "Voltage THD", "total harmonic distortion of the voltage", "%", 2, deadband=0.2, every_s=60, diagnostic=True
+            "Voltage THD",
+            "total harmonic distortion of the voltage",
+            "%",
+            2,
+            hub_decimals=1,
+            deadband=0.2,
+            every_s=60,
+            rare=True,
         ),
     ]
 
@@ -193,7 +242,13 @@ class Pv(NamedTuple):
     pv_irradiance_wpm2: Annotated[
         Floats,
         gauge(
-            "Irradiance", "irradiance in the plane of the modules", "W/m²", 1, deadband=10, device_class="irradiance"
+            "Irradiance",
+            "irradiance in the plane of the modules",
+            "W/m²",
+            1,
+            hub_decimals=0,
+            deadband=10,
+            device_class="irradiance",
         ),
     ]
     pv_temp_c: Annotated[
@@ -210,7 +265,7 @@ class Pv(NamedTuple):
     ]
     pv_status: Annotated[Codes, choice("PV status", "state of the inverter", PV_STATUSES)]
     mppt_setpoint_kw: Annotated[
-        Floats, power("MPPT setpoint", "AC power the sun would give, before curtailment", diagnostic=True)
+        Floats, power("MPPT setpoint", "AC power the sun would give, before curtailment", rare=True)
     ]
 
 
@@ -219,11 +274,31 @@ class Battery(NamedTuple):
 
     soc_pct: Annotated[
         Floats,
-        gauge("Battery SoC", "state of charge", "%", 3, deadband=0.1, device_class="battery", minimum=0, maximum=100),
+        gauge(
+            "Battery SoC",
+            "state of charge",
+            "%",
+            3,
+            hub_decimals=1,
+            deadband=0.1,
+            device_class="battery",
+            minimum=0,
+            maximum=100,
+        ),
     ]
     battery_power_kw: Annotated[Floats, power("Battery power", "+ discharge, - charge")]
     battery_voltage_v: Annotated[
-        Floats, gauge("Battery voltage", "DC voltage", "V", 2, deadband=0.2, device_class="voltage", diagnostic=True)
+        Floats,
+        gauge(
+            "Battery voltage",
+            "DC voltage",
+            "V",
+            2,
+            hub_decimals=1,
+            deadband=0.2,
+            device_class="voltage",
+            diagnostic=True,
+        ),
     ]
     battery_current_a: Annotated[
         Floats,
@@ -232,6 +307,7 @@ class Battery(NamedTuple):
             "DC current; + discharge, - charge",
             "A",
             2,
+            hub_decimals=1,
             deadband=0.5,
             device_class="current",
             diagnostic=True,
@@ -239,7 +315,15 @@ class Battery(NamedTuple):
     ]
     available_charge_kwh: Annotated[
         Floats,
-        gauge("Available charge", "energy it can still take", "kWh", 3, deadband=0.01, device_class="energy_storage"),
+        gauge(
+            "Available charge",
+            "energy it can still take",
+            "kWh",
+            3,
+            hub_decimals=2,
+            deadband=0.01,
+            device_class="energy_storage",
+        ),
     ]
     available_discharge_kwh: Annotated[
         Floats,
@@ -248,14 +332,13 @@ class Battery(NamedTuple):
             "energy it can still give above the reserve",
             "kWh",
             3,
+            hub_decimals=2,
             deadband=0.01,
             device_class="energy_storage",
         ),
     ]
-    p_max_charge_kw: Annotated[Floats, power("Maximum charge power", "limit at this state of charge", diagnostic=True)]
-    p_max_discharge_kw: Annotated[
-        Floats, power("Maximum discharge power", "limit at this state of charge", diagnostic=True)
-    ]
+    p_max_charge_kw: Annotated[Floats, power("Maximum charge power", "limit at this state of charge", rare=True)]
+    p_max_discharge_kw: Annotated[Floats, power("Maximum discharge power", "limit at this state of charge", rare=True)]
     bms_status: Annotated[Codes, choice("Battery status", "state of the battery management", BMS_STATUSES)]
     efficiency_roundtrip: Annotated[
         Floats,
@@ -266,7 +349,7 @@ class Battery(NamedTuple):
             3,
             deadband=0.001,
             every_s=60,
-            diagnostic=True,
+            rare=True,
             minimum=0,
             maximum=1,
         ),
@@ -290,21 +373,29 @@ class Loads(NamedTuple):
     load_power_kw: Annotated[
         Floats, power("Load", "demand of the household, EV included (with what cannot be served, off grid)")
     ]
-    unserved_power_kw: Annotated[Floats, power("Unserved load", "demand that nothing could meet", diagnostic=True)]
+    unserved_power_kw: Annotated[Floats, power("Unserved load", "demand that nothing could meet", rare=True)]
     appliance: Appliances
-    load_profile: Annotated[Codes, choice("Load profile", "character of the load", LOAD_PROFILES)]
+    load_profile: Annotated[Codes, choice("Load profile", "character of the load", LOAD_PROFILES, every_s=60)]
 
 
 class Ev(NamedTuple):
     """The electric vehicle."""
 
-    plugged: Annotated[Bools, flag("EV plugged", "the EV is at the charger")]
+    plugged: Annotated[Bools, flag("EV plugged", "the EV is at the charger", device_class="plug")]
     mode: Annotated[Codes, choice("EV charging mode", "charging mode in force", EV_MODES)]
     power_kw: Annotated[Floats, power("EV power", "power that flows into the EV")]
     soc_pct: Annotated[
         Floats,
         gauge(
-            "EV SoC", "state of charge of the EV", "%", 3, deadband=0.1, device_class="battery", minimum=0, maximum=100
+            "EV SoC",
+            "state of charge of the EV",
+            "%",
+            3,
+            hub_decimals=1,
+            deadband=0.1,
+            device_class="battery",
+            minimum=0,
+            maximum=100,
         ),
     ]
     session_energy_kwh: Annotated[
@@ -332,7 +423,7 @@ class Grid(NamedTuple):
         gauge("Grid price", "the utility's import tariff (a price per kWh)", "apt/kWh", 4, deadband=0.0001, every_s=0),
     ]
     grid_available_capacity_kw: Annotated[
-        Floats, power("Grid capacity left", "connection limit less what flows", diagnostic=True)
+        Floats, power("Grid capacity left", "connection limit less what flows", rare=True)
     ]
     grid_import_kw: Annotated[Floats, power("Grid import", "power from the grid")]
     grid_export_kw: Annotated[Floats, power("Grid export", "power to the grid")]
@@ -349,6 +440,7 @@ class Derived(NamedTuple):
             "share of the PV power used at home",
             "%",
             2,
+            hub_decimals=0,
             deadband=1,
             nullable=True,
             minimum=0,
@@ -362,6 +454,7 @@ class Derived(NamedTuple):
             "share of the load not met by the grid",
             "%",
             2,
+            hub_decimals=0,
             deadband=1,
             nullable=True,
             minimum=0,
@@ -375,6 +468,7 @@ class Derived(NamedTuple):
             "hours the battery alone carries the load",
             "h",
             3,
+            hub_decimals=2,
             deadband=0.05,
             device_class="duration",
             every_s=60,
@@ -388,6 +482,7 @@ class Derived(NamedTuple):
             "at the present power",
             "h",
             3,
+            hub_decimals=2,
             deadband=0.05,
             device_class="duration",
             every_s=60,
@@ -401,6 +496,7 @@ class Derived(NamedTuple):
             "to the reserve, at the present power",
             "h",
             3,
+            hub_decimals=2,
             deadband=0.05,
             device_class="duration",
             every_s=60,
@@ -446,7 +542,7 @@ class Derived(NamedTuple):
 class Market(NamedTuple):
     """The marketplace as the meter sees it."""
 
-    enabled: Annotated[Bools, flag("Market enabled", "the marketplace is open for this meter")]
+    enabled: Annotated[Bools, flag("Market enabled", "the marketplace is open for this meter", rare=True)]
     pending_orders: Annotated[
         Ints,
         Quantity(
@@ -528,12 +624,13 @@ def stack(snapshot: Snapshot) -> Floats:
     return np.concatenate(arrays, dtype=np.float64, casting="unsafe").reshape(len(arrays), -1)
 
 
-def rounded(values: Floats) -> Floats:
+def rounded(values: Floats, *, for_hubs: bool = False) -> Floats:
     """Return stacked readings with each quantity rounded to its decimals, and no negative zero."""
     result = np.empty_like(values)
     height = max(_BLOCK // values.shape[1], 1)  # rows at a time that stay in the processor's cache
+    all_scales = _HUB_SCALES if for_hubs else _SCALES
     for top in range(0, len(values), height):
-        block, scales = result[top : top + height], _SCALES[top : top + height]
+        block, scales = result[top : top + height], all_scales[top : top + height]
         np.multiply(values[top : top + height], scales, out=block)
         np.rint(block, out=block)
         block += 0.0  # -0.0 becomes 0.0
@@ -543,5 +640,6 @@ def rounded(values: Floats) -> Floats:
 
 _BLOCK = 32_768
 _SCALES = np.array([[10.0**path.quantity.decimals] for path in QUANTITIES])
+_HUB_SCALES = np.array([[10.0**path.quantity.hub_decimals] for path in QUANTITIES])
 ROW: dict[str, int] = {path.dotted: row for row, path in enumerate(QUANTITIES)}
 """The row of each quantity in a stacked snapshot."""

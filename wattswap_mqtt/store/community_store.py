@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, meter_id TEXT, c
 CREATE TABLE IF NOT EXISTS meters (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS parked (key TEXT PRIMARY KEY, value BLOB);
 CREATE TABLE IF NOT EXISTS retained (key TEXT PRIMARY KEY, value REAL);
+CREATE TABLE IF NOT EXISTS discovery (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS orders (
   key TEXT PRIMARY KEY,
   value TEXT,
@@ -58,6 +59,7 @@ class Saved:
 
     checkpoint: of the meters that were part of the community, None if there is none yet.
     parked: by meter that once was, its own checkpoint.
+    discovery: by meter, what hubs were told of it and what is wished.
     retained: by ended order that the broker still holds, the unix time until which; earliest first.
     """
 
@@ -67,6 +69,7 @@ class Saved:
     meters: dict[str, Row] = field(default_factory=dict)
     orders: list[Row] = field(default_factory=list)
     entries: list[Row] = field(default_factory=list)
+    discovery: dict[str, Row] = field(default_factory=dict)
     retained: dict[str, float] = field(default_factory=dict)
 
 
@@ -132,6 +135,16 @@ class CommunityStore:
         with self._transaction(durable=True) as db:
             _upsert(db, "parked", checkpoints.items())
 
+    def note_discovery(self, rows: Mapping[str, Mapping[str, object]]) -> None:
+        """Keep by meter what hubs were told of it, and what is wished.
+
+        Raises:
+            StorageError: it was not written.
+
+        """
+        with self._transaction(durable=True) as db:
+            _upsert(db, "discovery", ((meter_id, _json(row)) for meter_id, row in rows.items()))
+
     def load(self, *, newest_ended: int = 1000) -> Saved:
         """Return what was saved last.
 
@@ -154,6 +167,7 @@ class CommunityStore:
                 meters={name: orjson.loads(value) for name, value in db.execute("SELECT key, value FROM meters")},
                 orders=_bodies(remembered),
                 entries=_bodies(db.execute("SELECT value FROM entries WHERE time_s IS NULL")),
+                discovery={name: orjson.loads(row) for name, row in db.execute("SELECT key, value FROM discovery")},
                 retained=dict(db.execute("SELECT key, value FROM retained ORDER BY value")),
             )
 

@@ -16,6 +16,7 @@ from wattswap_mqtt.contract.messages import (
     OrderFilters,
     PlaceOrder,
     RejectedCommand,
+    SetDiscovery,
     SetScenario,
     SetSwitches,
     parse_command,
@@ -60,7 +61,7 @@ class Device:
         self._publish_orders()
         touched = dict.fromkeys(meter for meter, command, _ in jobs if not isinstance(command, QUESTIONS))
         everyone = self._community.time_acceleration != acceleration
-        orders = PlaceOrder | CancelOrder | GetOrders  # they leave the switches as they are
+        orders = PlaceOrder | CancelOrder | GetOrders | SetDiscovery  # they leave the switches as they are
         switched = dict.fromkeys(
             meter
             for (_, command, _), (meter, ack) in zip(jobs, answers, strict=True)
@@ -114,7 +115,7 @@ class Device:
         """Return the command in a message; None if there is none to be carried out."""
         if message.topic == self._topics.birth:
             if message.payload == b"online":
-                self._publisher.rediscover()
+                self._publisher.announcer.announce_again()
             return None
         split = self._topics.parse(message.topic)
         meter = self._community.index.get(split[0]) if split else None
@@ -170,15 +171,21 @@ class Device:
             case SetScenario(name=name):
                 community.set_scenario(meter, name)
                 return community.scenarios[meter]
+            case SetDiscovery(announced=announced):
+                self._publisher.announcer.wish(meter, announced=announced)
+                return announced
             case PlaceOrder(terms=terms):
                 return (self._placed_long_ago(meter, terms) or community.place(meter, terms)).to_dict()
             case CancelOrder(order_id=order_id):
                 return community.cancel(meter, order_id).to_dict()
-            case GetOrders():
-                return self._orders(meter, command)
-            case GetMarket():
-                self._collect_changes()
-                return told(self._community, self._persistence, meter, command)
+            case GetOrders() | GetMarket():
+                return self._tell(meter, command)
+
+    def _tell(self, meter: int, asked: GetOrders | GetMarket) -> object:
+        if isinstance(asked, GetOrders):
+            return self._orders(meter, asked)
+        self._collect_changes()
+        return told(self._community, self._persistence, meter, asked)
 
     def _placed_long_ago(self, meter: int, terms: OrderTerms) -> Order | None:
         """Return the order that has this client's id, if the exchange has forgotten it.

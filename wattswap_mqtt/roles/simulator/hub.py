@@ -1,10 +1,10 @@
-"""The pace of `M/hub`: a value is told when it moved enough and not too often, so that hubs' databases stay small."""
+"""The pace of `M/hub`: a value is told rounded, when it moved enough, not too often: databases stay small."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core.community import Readings
-from wattswap_mqtt.core.quantities import QUANTITIES
+from wattswap_mqtt.core.quantities import QUANTITIES, rounded
 
 _DEADBAND = np.array([[path.quantity.deadband] for path in QUANTITIES])
 _EVERY_S = np.array([[path.quantity.every_s] for path in QUANTITIES])
@@ -42,7 +42,7 @@ class HubPace:
         due = moved.any(axis=0) | (self._told_alarms[columns] != readings.alarms)
         if not due.any():
             return None
-        values = np.where(moved, readings.values, told)
+        values = np.where(moved, rounded(readings.values, for_hubs=True), told)
         self._told[:, columns] = values
         self._told_at_s[:, columns] = np.where(moved, now_s, told_at_s)
         self._told_alarms[columns] = readings.alarms

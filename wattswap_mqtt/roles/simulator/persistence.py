@@ -41,6 +41,8 @@ class Persistence:
         """The last attempt to save failed."""
         self.gone: list[str] = []
         """Meters that were saved once and are not part of the community now."""
+        self.discovery: dict[str, Row] = {}
+        """By meter what hubs were told of it (`components`) and what is wished (`announced`); see announcer.py."""
         self.retained: dict[str, float] = {}
         """Ended orders that are still retained on the broker, with the unix time at which that is over."""
         self._retained_unsaved: dict[str, float] = {}
@@ -58,6 +60,7 @@ class Persistence:
         """
         saved = self._store.load()
         self.retained = saved.retained
+        self.discovery = saved.discovery
         if saved.checkpoint is None:
             return saved.journal
         plain, ids, arrays = decode_checkpoint(saved.checkpoint)
@@ -84,6 +87,20 @@ class Persistence:
         except StorageError as error:
             self._note(error)
             raise
+
+    def note_discovery(self, rows: dict[str, Row]) -> None:
+        """Keep, durably, what changed in `discovery`.
+
+        Raises:
+            StorageError: it is as it was.
+
+        """
+        try:
+            self._store.note_discovery(rows)
+        except StorageError as error:
+            self._note(error)
+            raise
+        self.discovery |= rows
 
     def add(self, changes: Changes) -> None:
         """Take rows of the market that go with the next checkpoint."""

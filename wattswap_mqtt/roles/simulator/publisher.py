@@ -15,7 +15,6 @@ import orjson
 from wattswap_mqtt import __version__
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.answers import Ack, encode_ack, encode_event
-from wattswap_mqtt.contract.discovery import REMOVED, device_config
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder, iso_utc
 from wattswap_mqtt.contract.topics import Topics, meter_of_order
 from wattswap_mqtt.core.community import Community, Readings
@@ -23,15 +22,13 @@ from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.core.events import Event
 from wattswap_mqtt.core.market.rows import Row, wire_form
 from wattswap_mqtt.mqtt import Connection
+from wattswap_mqtt.roles.simulator.announcer import Announcer
 from wattswap_mqtt.roles.simulator.hub import HubPace, some_of
 from wattswap_mqtt.roles.simulator.pace import Pace
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.roles.simulator.summary import market_of, status_of
 
 logger = logging.getLogger(__name__)
-
-REDISCOVERY_PAUSE_S = 5.0
-"""Discovery is not published again within this time."""
 
 
 class Publisher:
@@ -47,19 +44,19 @@ class Publisher:
         pace: Pace,
     ) -> None:
         self._name = settings.community
-        self._discovered = community.ids[: settings.discovery_meters]
+        self._most_started = settings.discovery_meters
         self._topics = topics
         self._community = community
         self._connection = connection
         self._persistence = persistence
         self._pace = pace
+        self.announcer = Announcer(settings, topics, community.ids, connection, persistence)
         self._encoder = SnapshotEncoder(community.ids, settings.tz, __version__)
         self._hub = HubPace(len(community.ids))
         self._boot_id = uuid.uuid4().hex
         self._last_trades: dict[int, object] = {}
         self._told_truth: set[int] = set()
         self._told_offline: set[int] = set()
-        self._discovered_at_s = float("-inf")
         self._started = False
 
     def announce(self) -> None:
@@ -67,7 +64,6 @@ class Publisher:
         topics, meters = self._topics, range(len(self._community.ids))
         for meter_id in self._persistence.gone:
             self._retain(topics.availability(meter_id), b"offline")
-            self._retain(topics.discovery(meter_id), REMOVED)
         for meter in meters:
             self.switches(meter)
         self._last_trades |= self._community.exchange.last_trades()
@@ -78,21 +74,16 @@ class Publisher:
             self.availability(meter)
         self.community()
         self._retain(topics.community_availability(self._name), b"online")
-        self._discover()
+        self.announcer.announce()
         if not self._started:
             self._started = True
-            for meter in meters[: max(len(self._discovered), 1)]:
+            for meter in meters[: max(self._most_started, 1)]:
                 self._event(Event("started", self._community.clock_s, meter, {"boot_id": self._boot_id}))
         self._orders_again()  # last: there may be thousands
 
     def goodbye(self) -> None:
         """Say that the community is gone on purpose."""
         self._retain(self._topics.community_availability(self._name), b"offline")
-
-    def rediscover(self) -> None:
-        """Publish discovery again for a hub that has just come, unless that was done a moment ago."""
-        if time.monotonic() - self._discovered_at_s > REDISCOVERY_PAUSE_S:
-            self._discover()
 
     def switches(self, meter: int) -> None:
         """Publish a meter's switches and scenario."""
@@ -216,11 +207,3 @@ class Publisher:
         self._connection.publish(self._topics.event(meter_id), payload, qos=1)
         if event.event_type == "trade":
             self._last_trades[event.meter] = event.data
-
-    def _discover(self) -> None:
-        self._discovered_at_s = time.monotonic()
-        undiscovered = self._community.ids[len(self._discovered) :]  # but perhaps they were, with other settings
-        self._connection.publish_batch(((self._topics.discovery(m), REMOVED) for m in undiscovered), retain=True)
-        for meter_id in self._discovered:
-            config = device_config(self._topics, self._name, meter_id)
-            self._retain(self._topics.discovery(meter_id), orjson.dumps(config))
