@@ -222,6 +222,17 @@ def test_a_clock_that_runs_far_ahead_or_jumps_back_loses_nothing(history):
     assert len(ask(history, NOON, NOON + 7200, resolution_s=900)) == 8
 
 
+def test_a_bin_that_the_clock_left_and_came_back_to_is_told_whole(history):
+    fill(history, NOON, 90, pv_kw=1.0, register=1.0)
+    fill(history, NOON + 3600, 5, pv_kw=1.0, register=2.0)  # its clock is an hour fast, for five seconds
+    fill(history, NOON + 95, 85, pv_kw=3.0, register=3.0)
+    for resolution_s in (60, 900, 3600):
+        row = ask(history, NOON, NOON + 180, resolution_s=resolution_s)[-1]
+        assert row["derived"]["energy_imported_kwh"] == 3.0
+    [quarter] = ask(history, NOON, NOON + 180, resolution_s=900)
+    assert quarter["pv"]["pv_power_kw"] == pytest.approx((90 * 1.0 + 85 * 3.0) / 175, abs=0.001)
+
+
 def test_late_rows_do_not_replace_a_bin_of_more(tmp_path):
     history = History(tmp_path / "history.sqlite", Policy(fine_s=0, minute_s=0))
     fill(history, NOON, 7200, step=60, pv_kw=1.0)

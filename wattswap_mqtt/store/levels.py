@@ -106,6 +106,7 @@ class Levels:
         for rank, level in enumerate(preferred):
             conditions = ["meter = :meter", f"level = {level}", "t >= :start", "t < :until"]
             conditions += [f"NOT EXISTS ({_same_time(level, better)})" for better in preferred[:rank]]
+            conditions += [f"NOT EXISTS ({_unfinished('s', level)})"]
             where = " AND ".join(conditions)
             parts.append(f"SELECT level, t, weight, dictionary, body FROM sample AS s WHERE {where}")  # noqa: S608 - our own words
         sql = " UNION ALL ".join(parts) + " ORDER BY t"
@@ -119,8 +120,7 @@ class Levels:
             " WHERE excluded.weight >= weight",
             (meter, row.level, row.time_ms, row.weight, *self._packed(row.body)),
         )
-        if row.level in COARSER:
-            above = COARSER[row.level]
+        for above in LEVELS[LEVELS.index(row.level) + 1 :]:
             waiting = self._unfinished.setdefault((meter, above), set())
             start_ms = bin_start_ms(row.time_ms, above, UTC)
             if start_ms not in waiting:
@@ -183,5 +183,12 @@ def summed(rows: Sequence[Row], start_ms: int) -> bytes:
 
 def _same_time(level: int, other: int) -> str:
     """Return the query for a row of the level `other` that stands for the same time as the row `s` of `level`."""
-    at = f"o.t = s.t - s.t % {other * 1000}" if other > level else f"o.t >= s.t AND o.t < s.t + {level * 1000}"
+    at = f"o.t >= s.t AND o.t < s.t + {level * 1000}"
+    if other > level:
+        at = f"o.t = s.t - s.t % {other * 1000} AND NOT EXISTS ({_unfinished('o', other)})"
     return f"SELECT 1 FROM sample AS o WHERE o.meter = s.meter AND o.level = {other} AND {at}"  # noqa: S608 - our own words
+
+
+def _unfinished(row: str, level: int) -> str:
+    """Return the query for the bin of `row`, if that is no longer rightly summed up: what is below it tells more."""
+    return f"SELECT 1 FROM unfinished AS u WHERE u.meter = {row}.meter AND u.level = {level} AND u.t = {row}.t"  # noqa: S608 - our own words
