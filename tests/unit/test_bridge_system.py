@@ -142,6 +142,17 @@ def test_the_catalogue_has_all_there_is(bridge):
     assert (pv["title"], pv["unit"], pv["decimals"]) == ("PV power", "kW", 3)
 
 
+def test_head_is_get_without_its_body(bridge):
+    for path in (f"/meter/{METER}/snapshot", "/health", "/catalogue", "/meter/nobody/snapshot", "/nothing"):
+        head, get = bridge.request("HEAD", path), bridge.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+    assert bridge.request("HEAD", "/stream").headers["content-type"].startswith("text/event-stream")
+    assert bridge.here(lambda: bridge.bridge.live.listeners) == 0
+    problem(bridge.get("/control/switch"), 405, "method_not_allowed")
+    assert bridge.request("HEAD", "/control/switch").status_code == 405
+
+
 def test_metrics_are_prometheus_text(bridge):
     bridge.tell("community/main/status", {"meters": 1, "tick_rate": 1.0, "lag_s": 0.25})
     response = bridge.get("/metrics", root=True)

@@ -14,6 +14,7 @@ from wattswap_mqtt.contract.asyncapi import asyncapi_document
 from wattswap_mqtt.roles.bridge import control, fleet, market, meters, pages, system
 from wattswap_mqtt.roles.bridge.bodies import BodyLimit
 from wattswap_mqtt.roles.bridge.documents import DESCRIPTION, openapi_of
+from wattswap_mqtt.roles.bridge.head import HeadLikeGet
 from wattswap_mqtt.roles.bridge.intake import Bridge
 from wattswap_mqtt.roles.bridge.metrics import MEDIA_TYPE, metrics_of
 from wattswap_mqtt.roles.bridge.problems import handle_problems
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(SnapshotShortcut, latest=bridge.latest, prefix=PREFIX)
+    app.add_middleware(HeadLikeGet)
     handle_problems(app)
     app.router.routes += BUSY
     for part in (meters, fleet, control, market, system):
