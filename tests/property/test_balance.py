@@ -1,5 +1,6 @@
 """Whatever the homes, the switches, the charge and the orders: the balance closes and physics holds."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from homes import NOON_S, community
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wattswap_mqtt.core.load import quarter_at
+from wattswap_mqtt.core.load import minute_at
 from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.quantities import EV_MODES
 from wattswap_mqtt.core.records import Flow, Plant, State, Switches, take
@@ -37,16 +38,12 @@ class World(NamedTuple):
         return step(self.plant, self.state, self.switches, setup, self.around, self.asks, self.time_s, dt_s)
 
     def only(self, meters: np.ndarray) -> "World":
-        quarter = self.around.quarter
-        quarter = quarter._replace(
-            from_kw=quarter.from_kw[meters], to_kw=quarter.to_kw[meters], phase=quarter.phase[:, meters]
-        )
         return World(
             take(self.plant, meters),
             take(self.state, meters),
             take(self.switches, meters),
             None if self.asks is None else Asks(self.asks.sell_kw[meters], self.asks.buy_kw[meters]),
-            Surroundings(self.around.weather, quarter, self.around.cheap_tariff, self.around.load_noise),
+            replace(self.around, minute=self.around.minute.of(meters)),
             self.time_s,
         )
 
@@ -85,7 +82,7 @@ def world_of(seed: int) -> World:
     kw, sells = rng.uniform(0, 30, N) * some(0.7), some(0.5)
     around = Surroundings(
         weather_at(time_s, Site(), 1),
-        quarter_at(time_s, plant, Site()),
+        minute_at(time_s, plant, Site()),
         bool(rng.integers(2)),
         rng.choice([0.0, 1.0, 3.0]),
     )

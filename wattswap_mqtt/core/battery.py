@@ -11,13 +11,14 @@ TAPER_FLOOR = 0.05
 
 
 def max_charge_kw(
-    room_kwh: Floats, taper_h: Floats, taper_floor_kw: Floats, rating_kw: Floats, efficiency: Floats, hours: float
+    room_kwh: Floats, taper_h: Floats, taper_floor_kw: Floats, rating_kw: Floats, stored_h: Floats
 ) -> Floats:
-    """Return the charge power (AC) allowed with `room_kwh` left in the cells: tapered, never past full in `hours`.
+    """Return the charge power (AC) allowed with `room_kwh` left in the cells: tapered, never past full.
 
-    Tapered it is P = room / taper_h, with the room that is left halfway: P = (room - P · η · hours / 2) / taper_h.
+    `stored_h` is η · hours: what a kW of charge power leaves in the cells.
+
+    Tapered it is P = room / taper_h, with the room that is left halfway: P = (room - P · stored_h / 2) / taper_h.
     """
-    stored_h = efficiency * hours
     tapered = np.minimum(np.maximum(room_kwh / (taper_h + 0.5 * stored_h), taper_floor_kw), rating_kw)
     return np.minimum(tapered, room_kwh / stored_h)
 

@@ -95,7 +95,7 @@ class Community:
         self._token_error_utok: Floats = np.zeros((2, len(self.ids)))  # what faults added to earnings and spending
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
-        self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
+        self._minute = load.minute_at(self.clock_s, self.plant, self.site)
         self._weather: Weather = weather_at(self.clock_s, self.site, seed)
         self._market_open = False
         self._unsaved: set[int] = set()
@@ -195,8 +195,6 @@ class Community:
     def _substep(self, stop_s: float) -> None:
         start, before = self.clock_s, self.state
         dt_s = stop_s - start
-        if not self._quarter.start_s <= start < self._quarter.start_s + load.QUARTER_S:
-            self._quarter = load.quarter_at(start, self.plant, self.site)
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
         self.state = step(
             self.plant, before, self.switches, self.setup, self._surroundings(start + dt_s / 2), asks, start, dt_s
@@ -216,8 +214,9 @@ class Community:
     def _settle(self, before: State, asks: Asks | None, start_s: float, dt_s: float) -> None:
         """Settle on what the meters counted: orders first, then, where the market is open, the surplus."""
         hours = dt_s / 3600.0
-        metered = self.state.metered - before.metered
-        exported, imported = metered[Register.EXPORTED], metered[Register.IMPORTED]
+        exported, imported = (
+            self.state.metered[row] - before.metered[row] for row in (Register.EXPORTED, Register.IMPORTED)
+        )
         sold = bought = np.zeros_like(exported)
         if asks is not None:
             sold, bought = np.minimum(exported, asks.sell_kw * hours), np.minimum(imported, asks.buy_kw * hours)
@@ -226,8 +225,9 @@ class Community:
         if tokens is not None:
             moved = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) - tokens
             for meter in self.faulty:
-                true = (self.state.registers - before.registers)[[Register.EXPORTED, Register.IMPORTED], meter]
-                seen = metered[[Register.EXPORTED, Register.IMPORTED], meter]
+                rows = [Register.EXPORTED, Register.IMPORTED]
+                true = self.state.registers[rows, meter] - before.registers[rows, meter]
+                seen = np.array([exported[meter], imported[meter]])
                 share = np.divide(true, seen, out=np.zeros(2), where=seen > 0.0)
                 self._token_error_utok[:, meter] += moved[:, meter] * (1.0 - share)
 
@@ -251,18 +251,21 @@ class Community:
 
     def _surroundings(self, time_s: float) -> Surroundings:
         self._weather = weather_at(time_s, self.site, self.seed)
+        if not self._minute.holds(time_s):
+            self._minute = load.minute_at(time_s, self.plant, self.site, self._minute)
         local = self._weather.local
         return Surroundings(
-            self._weather, self._quarter, self.tariff.is_cheap(local.hour + local.minute / 60), self.load_noise
+            self._weather, self._minute, self.tariff.is_cheap(local.hour + local.minute / 60), self.load_noise
         )
 
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
         asks = self.exchange.asks(self.clock_s, INSTANT_S) if self.exchange.delivering else None
         mine = None if asks is None else Asks(asks.sell_kw[meter : meter + 1], asks.buy_kw[meter : meter + 1])
-        plant, switches = one(self.plant, meter), one(self.switches, meter)
-        around = replace(self._surroundings(self.clock_s), quarter=self._quarter.of(meter))
-        home = step(plant, one(self.state, meter), switches, setup_of(plant, switches), around, mine, self.clock_s, 0.0)
+        around = self._surroundings(self.clock_s)
+        around = replace(around, minute=around.minute.of(slice(meter, meter + 1)))
+        plant, switches, setup = one(self.plant, meter), one(self.switches, meter), one(self.setup, meter)
+        home = step(plant, one(self.state, meter), switches, setup, around, mine, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
 
     def _redispatch_all(self) -> None:
@@ -275,7 +278,6 @@ class Community:
         """Move the clock on to `clock_s`, if that is later; what lies between is not simulated."""
         if clock_s > self.clock_s:
             self.clock_s = clock_s
-            self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
             self._redispatch_all()
 
     # -- what is reported -------------------------------------------------------------------------------------------
@@ -286,20 +288,20 @@ class Community:
         Raised and cleared alarms become events.
         """
         self.seq += 1
-        everyone = np.arange(len(self.ids)) if meter is None else np.array([meter])
-        values, bits = self._measure(everyone, self.state.metered)
-        self._note_alarms(everyone, bits)
-        readings = Readings(everyone, self.clock_s, self.seq, values, bits)
-        wrong = [row for row, number in enumerate(everyone.tolist()) if number in self.faulty] if self.faulty else []
+        meters = np.arange(len(self.ids)) if meter is None else np.array([meter])
+        values, bits = self._measure(meters, self.state.metered)
+        self._note_alarms(meters, bits)
+        readings = Readings(meters, self.clock_s, self.seq, values, bits)
+        wrong = [row for row, number in enumerate(meters.tolist()) if number in self.faulty] if self.faulty else []
         if not wrong:
             return readings, None
-        meters = everyone[wrong]
-        truth, _ = self._measure(meters, self.state.registers, self._token_error_utok)
+        faulty = meters[wrong]
+        truth, _ = self._measure(faulty, self.state.registers, self._token_error_utok)
         for row in wrong:
             column = values[:, row].copy()
-            self.faulty[int(everyone[row])].read(column, self.clock_s, self.seq)
+            self.faulty[int(meters[row])].read(column, self.clock_s, self.seq)
             values[:, row] = column
-        return readings, Readings(meters, self.clock_s, self.seq, truth, bits[wrong])
+        return readings, Readings(faulty, self.clock_s, self.seq, truth, bits[wrong])
 
     def _measure(self, meters: Ints, registers: Floats, token_error_utok: Floats | None = None) -> tuple[Floats, Ints]:
         """Return stacked readings (quantities, m) and alarm bits (m,) of some meters that count `registers` (12, n)."""
@@ -309,14 +311,17 @@ class Community:
         if token_error_utok is not None:
             earned, spent = earned - token_error_utok[0], spent - token_error_utok[1]
         if len(meters) != len(self.ids):
-            plant, state, switches = take(plant, meters), take(state, meters), take(switches, meters)
-            setup, registers = setup_of(plant, switches), registers[:, meters]
-            earned, spent, pending = earned[meters], spent[meters], pending[meters]
-        faulty = misread = np.zeros(len(meters), np.bool_)
+            chosen = slice(meters[0], meters[0] + 1) if len(meters) == 1 else meters  # a slice need not copy
+            plant, state, switches, setup = (
+                take(plant, chosen), take(state, chosen), take(switches, chosen), take(setup, chosen)
+            )  # fmt: skip
+            registers, earned, spent, pending = registers[:, chosen], earned[chosen], spent[chosen], pending[chosen]
+        faulty = misread = nobody = np.zeros(len(meters), np.bool_)
         if self.faulty:
             faulty = np.array([meter in self.faulty for meter in meters.tolist()])
             misread = np.array([meter in self.faulty and self.faulty[meter].misreads for meter in meters.tolist()])
-        view = view_of(plant, state, switches, setup, faulty, misread, storage_failed=self.storage_failed)
+        storage_failed = ~nobody if self.storage_failed else nobody
+        view = view_of(plant, state, switches, setup, faulty, misread, storage_failed)
         price_utok, quotes = exchange.current_price_utok(self.clock_s), self.tariff.quote(self.clock_s)
         standing = Standing(earned, spent, pending, price_utok * 1e-6, quotes.ask_utok * 1e-6)
         mains = mains_at(self.clock_s, self.seed, self._weather.air_temp_c, self.seq)
@@ -324,9 +329,10 @@ class Community:
 
     def _note_alarms(self, meters: Ints, bits: Ints) -> None:
         before = self._alarms[meters]
-        if (bits == before).all():
+        changed = bits != before
+        if not np.count_nonzero(changed):
             return
-        for row in np.flatnonzero(bits != before).tolist():
+        for row in np.flatnonzero(changed).tolist():
             now, then, meter = int(bits[row]), int(before[row]), int(meters[row])
             for event_type, which in (("alarm_raised", now & ~then), ("alarm_cleared", then & ~now)):
                 for alarm in alarms_of(which):
@@ -386,15 +392,17 @@ class Community:
         self.switches = _switch_arrays(self.switch_values)
         self.setup = setup_of(self.plant, self.switches)
         self._market_open = bool(self.switches.market_enabled.any())
+        self._count_apart()
         surplus = self.exchange.surplus_state()
         for name, array in self._kept_arrays(surplus).items():
             for meter, (saved_arrays, column) in columns.items():
                 if name in saved_arrays and saved_arrays[name].shape[:-1] == array.shape[:-1]:
                     array[..., meter] = saved_arrays[name][..., column]
+        if not self.faulty and (self.state.metered == self.state.registers).all():
+            self.state = self.state._replace(metered=self.state.registers)
         start_s, price_utok = plain["surplus"]
         surplus = surplus._replace(start_s=start_s, price_utok=price_utok)
         self.exchange.restore(orders, entries, surplus, plain.get("tape"))
-        self._quarter = load.quarter_at(self.clock_s, self.plant, self.site)
         self._redispatch_all()
 
     def _kept_arrays(self, surplus: SurplusState) -> dict[str, NDArray[np.generic]]:
@@ -423,7 +431,8 @@ class Community:
         mine = self.switch_values[meter]
         changed = {name: mine[name] for name, value in values.items() if mine[name] != value}
         mine.update({name: values[name] for name in changed})
-        put(self.switches, meter, _switch_arrays([mine]))
+        for name in changed.keys() & _CODED:
+            getattr(self.switches, name)[meter] = _CODED[name](values[name])
         self.setup = setup_of(self.plant, self.switches)
         if "time_acceleration" in changed:
             for other in self.switch_values:
@@ -461,7 +470,13 @@ class Community:
     def _faults_changed(self, meter: int, value: Mapping[str, object]) -> None:
         self.faulty.pop(meter, None)
         if is_active(value):
+            self._count_apart()
             self.faulty[meter] = FaultyMeter(value, self.clock_s, self.plant.key[meter : meter + 1])
+
+    def _count_apart(self) -> None:
+        """Let what the meters count be another array than the truth: there is a fault, or there was one."""
+        if self.state.metered is self.state.registers:
+            self.state = self.state._replace(metered=self.state.registers.copy())
 
     def note(self, event_type: str, meter: int, **data: object) -> None:
         """Add an event."""
@@ -480,25 +495,30 @@ def default_switches(meter_id: str) -> dict[str, SwitchValue]:
 
 
 def _switch_arrays(values: Sequence[Mapping[str, Any]]) -> Switches:
-    def column(name: str, dtype: type, options: tuple[str, ...] = ()) -> NDArray[Any]:
-        return np.array([options.index(v[name]) if options else v[name] for v in values], dtype)
+    def column(name: str) -> NDArray[Any]:
+        code = _CODED[name]
+        return np.array([code(mine[name]) for mine in values])
 
-    return Switches(
-        daytime=column("daytime", np.bool_),
-        grid_connected=column("grid_connected", np.bool_),
-        market_enabled=column("market_enabled", np.bool_),
-        battery_reserve_pct=column("battery_reserve_pct", np.float64),
-        manual_load_delta_kw=column("manual_load_delta_kw", np.float64),
-        sun_cloud_factor=column("sun_cloud_factor", np.float64),
-        ev_plug=column("ev_plug", np.bool_),
-        ev_mode=column("ev_mode", np.int8, EV_MODES),
-        sun_mode=column("sun_mode", np.int8, SUN_MODES),
-    )
+    return Switches(*map(column, Switches._fields))
+
+
+_CODED: Mapping[str, Callable[[Any], Any]] = {
+    "daytime": np.bool_,
+    "grid_connected": np.bool_,
+    "market_enabled": np.bool_,
+    "battery_reserve_pct": np.float64,
+    "manual_load_delta_kw": np.float64,
+    "sun_cloud_factor": np.float64,
+    "ev_plug": np.bool_,
+    "ev_mode": lambda mode: np.int8(EV_MODES.index(mode)),
+    "sun_mode": lambda mode: np.int8(SUN_MODES.index(mode)),
+}
+"""What a value of a switch is in its array."""
 
 
 def _start_state(plant: Plant) -> State:
     n = len(plant.key)
-    zeros = np.zeros(n)
+    zeros, registers = np.zeros(n), np.zeros((len(Register), n))
     return State(
         sun_level=zeros.copy(),
         base_load_kw=np.full(n, DEMO_BASE_LOAD_KW),
@@ -513,6 +533,6 @@ def _start_state(plant: Plant) -> State:
         ev_demand_kw=zeros.copy(),
         flows=np.zeros((len(Flow), n)),
         mean_flows=np.zeros((len(Flow), n)),
-        registers=np.zeros((len(Register), n)),
-        metered=np.zeros((len(Register), n)),
+        registers=registers,
+        metered=registers,
     )

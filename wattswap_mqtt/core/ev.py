@@ -30,11 +30,11 @@ def demand_kw(mode: Codes, plugged: Bools, most_kw: Floats, solar_kw: Floats, *,
     return wanted * plugged
 
 
-def stored_after_kwh(
-    stored_kwh: Floats, capacity_kwh: Floats, plugged: Bools, charge_kw: Floats, hours: float
-) -> Floats:
-    """Return the energy in the pack: charged while plugged, driven down to a fifth while away."""
-    floor = np.minimum(stored_kwh, capacity_kwh * DRIVEN_DOWN_TO)
-    driven = np.maximum(stored_kwh - DRIVING_KW * hours, floor)
-    charged = np.minimum(stored_kwh + charge_kw * (CHARGING_EFFICIENCY * hours), capacity_kwh)
-    return np.where(plugged, charged, driven)
+def charged_kwh(stored_kwh: Floats, capacity_kwh: Floats, charge_kw: Floats, hours: float) -> Floats:
+    """Return the energy in the pack of a vehicle that charges."""
+    return np.minimum(stored_kwh + charge_kw * (CHARGING_EFFICIENCY * hours), capacity_kwh)
+
+
+def driven_kwh(stored_kwh: Floats, floor_kwh: Floats, hours: float) -> Floats:
+    """Return the energy in the pack of a vehicle that is away: driven, but not below `floor_kwh`."""
+    return np.maximum(stored_kwh - DRIVING_KW * hours, np.minimum(stored_kwh, floor_kwh))

@@ -1,8 +1,7 @@
 """The household's demand: a mean that follows the day, the week and the year, and appliances that cycle around it.
 
 Everything random is drawn once per quarter hour, and the swings of the cycling appliances average to zero over each
-quarter hour, whatever the step: the mean of a rectangular wave over a step is taken exactly, not sampled.  Appliances
-switch at whole minutes, so that the load is constant within the longest sub-step and energies are the same at any time
+quarter hour.  Appliances switch at whole minutes, which no sub-step crosses; so energies are the same at any time
 acceleration.
 """
 
@@ -13,16 +12,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from wattswap_mqtt.core import draws
-from wattswap_mqtt.core.arrays import Floats
+from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.records import Appliance, Plant
 from wattswap_mqtt.core.sun import Site
 
 QUARTER_S = 900
+MINUTE_S = 60
 CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
 """The first appliances."""
 MINUTES = 15
-DUTY = np.array([[8], [5], [2]]) / MINUTES
-"""Share of each quarter hour that a cycling appliance is on."""
+ON_MINUTES = np.array([[8], [5], [2]])
+"""Of each quarter hour, in which a cycling appliance is on."""
+DUTY = ON_MINUTES / MINUTES
 _PHASE_STREAM = 8
 
 # Watts of a household of 1000 kWh a year, hour by hour; rows: season x (workday, Saturday, Sunday).
@@ -42,30 +43,55 @@ _QUARTERLY = np.array([np.interp(np.arange(96) / 4, np.arange(24) + 0.5, row, pe
 
 
 class Quarter(NamedTuple):
-    """What is fixed for a quarter hour: the profile's mean load at its ends (n,), the phases of the cycles (3, n)."""
+    """What is fixed for a quarter hour: how the profile's mean load goes (n,), and where the cycles begin (3, n)."""
 
     start_s: float
     from_kw: Floats
-    to_kw: Floats
-    phase: Floats
+    climb_kw: Floats  # until its end
+    phase: Ints  # how many minutes into its cycle an appliance is when the quarter hour begins
 
     def mean_kw(self, time_s: float) -> Floats:
         """Return the profile's mean load at a moment of this quarter hour."""
-        return self.from_kw + (self.to_kw - self.from_kw) * ((time_s - self.start_s) / QUARTER_S)
-
-    def of(self, meter: int) -> Self:
-        """Return the quarter hour of a single meter."""
-        one = slice(meter, meter + 1)
-        return self._replace(from_kw=self.from_kw[one], to_kw=self.to_kw[one], phase=self.phase[:, one])
+        return self.from_kw + self.climb_kw * ((time_s - self.start_s) / QUARTER_S)
 
 
-def quarter_at(time_s: float, plant: Plant, site: Site) -> Quarter:
-    """Return the quarter hour that holds unix time `time_s`."""
-    index = int(time_s // QUARTER_S)
-    start_s = float(index * QUARTER_S)
+class Minute(NamedTuple):
+    """What is fixed for a minute: which of the cycling appliances are on."""
+
+    start_s: float
+    quarter: Quarter
+    swing: Floats  # (3, n): by how much each is above its mean demand, in kW per kW of mean load
+
+    def holds(self, time_s: float) -> bool:
+        """Tell whether a moment is in this minute."""
+        return self.start_s <= time_s < self.start_s + MINUTE_S
+
+    def of(self, meters: slice | Ints) -> Self:
+        """Return the minute of some of the meters."""
+        quarter = self.quarter
+        return self._replace(
+            quarter=quarter._replace(
+                from_kw=quarter.from_kw[meters], climb_kw=quarter.climb_kw[meters], phase=quarter.phase[:, meters]
+            ),
+            swing=self.swing[:, meters],
+        )
+
+
+def minute_at(time_s: float, plant: Plant, site: Site, known: Minute | None = None) -> Minute:
+    """Return the minute that holds unix time `time_s`; one that is `known` may save the work for its quarter hour."""
+    start_s = time_s // MINUTE_S * MINUTE_S
+    quarter_s = time_s // QUARTER_S * QUARTER_S
+    quarter = known.quarter if known is not None and known.quarter.start_s == quarter_s else None
+    quarter = quarter or _quarter_from(quarter_s, plant, site)
+    place = (quarter.phase + int((start_s - quarter_s) // MINUTE_S)) % MINUTES
+    return Minute(start_s, quarter, np.where(place < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0) * plant.appliance_swing)
+
+
+def _quarter_from(start_s: float, plant: Plant, site: Site) -> Quarter:
+    index = int(start_s // QUARTER_S)
     drawn = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
-    phase = np.floor(drawn * MINUTES) / MINUTES
-    return Quarter(start_s, profile_kw(start_s, plant, site), profile_kw(start_s + QUARTER_S, plant, site), phase)
+    from_kw, to_kw = (profile_kw(time_s, plant, site) for time_s in (start_s, start_s + QUARTER_S))
+    return Quarter(start_s, from_kw, to_kw - from_kw, (drawn * MINUTES).astype(np.int64))
 
 
 def profile_kw(time_s: float, plant: Plant, site: Site) -> Floats:
@@ -95,25 +121,15 @@ def _seasonal_factor(local: datetime, site: Site) -> float:
     return -3.92e-10 * t**4 + 3.20e-7 * t**3 - 7.02e-5 * t**2 + 2.10e-3 * t + 1.24
 
 
-def appliances_kw(
-    plant: Plant, mean_kw: Floats, quarter: Quarter, time_s: float, dt_s: float, load_noise: float
-) -> Floats:
-    """Return the demand of each appliance as its mean over [time_s, time_s + dt_s], which lies in `quarter`: (5, n) kW.
+def appliances_kw(plant: Plant, mean_kw: Floats, swing: Floats, load_noise: float) -> Floats:
+    """Return the demand of each appliance in a minute with this `swing`: share · mean + swing · grown, (5, n) kW.
 
-    An appliance's demand is share · mean + swing · min(mean, limit) · (on / duty - 1), where `on` is the part of the
-    step for which it is on.  From place f in its cycle of length 1 it is on for
-    min(f + l, d) - min(f, d) + max(f + l - 1, 0) of the next l, as long as l is shorter than its duty d.
+    The swings grow with the mean load, up to a limit, and with the noise.
     """
     demand = plant.appliance_share * mean_kw
     if load_noise > 0.0:
         grown_kw = np.minimum(mean_kw * min(load_noise, 1.0), plant.swing_limit_kw * load_noise)
-        length = dt_s / QUARTER_S
-        begin = quarter.phase + (time_s - quarter.start_s) / QUARTER_S
-        begin -= np.floor(begin)
-        end = begin + length
-        on = np.minimum(end, DUTY) - np.minimum(begin, DUTY) + np.maximum(end - 1.0, 0.0)
-        wave = on * (1.0 / (length * DUTY)) - 1.0
-        demand[: len(CYCLING)] += wave * (plant.appliance_swing * grown_kw)
+        demand[: len(CYCLING)] += swing * grown_kw
     return demand
 
 

@@ -28,6 +28,7 @@ IDLE_KW = 0.0005
 NOMINAL_V, NOMINAL_HZ = 230.0, 50.0
 _STREAM = 16
 _VOLTAGE_STREAM, _FREQUENCY_STREAM = 17, 18
+_WHOLES = [Flow.PV, Flow.LOAD, Flow.LOAD, Flow.CHARGE, Flow.DISCHARGE]
 _UTOK = 1e-6
 _TINY = 1e-12
 
@@ -97,12 +98,11 @@ def measure(
     battery_dc_w = (discharge / efficiency - charge * efficiency) * 1000.0
 
     # NaN where nothing flows that a share or a time could be of.
-    parts = np.array(
-        [np.maximum(pv - exported, 0.0) * 100.0, np.maximum(load - imported, 0.0) * 100.0, can_give, can_take, can_give]
-    )
-    wholes = np.array([pv, load, load, charge, discharge])
-    parts[wholes < IDLE_KW] = np.nan
-    self_consumption, self_sufficiency, autonomy, to_full, to_empty = parts / np.maximum(wholes, IDLE_KW)
+    wholes = flows[_WHOLES]
+    wholes[wholes < IDLE_KW] = np.nan
+    used_pv, met_load = np.maximum(pv - exported, 0.0), np.maximum(load - imported, 0.0)
+    parts = np.array([used_pv * 100.0, met_load * 100.0, can_give, can_take, can_give])
+    self_consumption, self_sufficiency, autonomy, to_full, to_empty = parts / wholes
 
     earned, spent = standing.earnings_utok.astype(np.float64), standing.spending_utok.astype(np.float64)
     hvac, fridge, cooking, lighting, other = state.appliances
@@ -192,7 +192,13 @@ def measure(
 
 
 def view_of(
-    plant: Plant, state: State, switches: Switches, setup: Setup, faulty: Bools, misread: Bools, *, storage_failed: bool
+    plant: Plant,
+    state: State,
+    switches: Switches,
+    setup: Setup,
+    faulty: Bools,
+    misread: Bools,
+    storage_failed: Bools,
 ) -> View:
     """Return what the rules of status and alarms look at."""
     mean, flows = state.mean_flows, state.flows

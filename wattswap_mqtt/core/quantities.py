@@ -9,7 +9,8 @@ Signs: net and active power + export, - import; battery + discharge, - charge.  
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, get_args, get_type_hints
+from itertools import chain
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -609,12 +610,16 @@ SECTIONS: dict[str, type] = dict(get_type_hints(Snapshot))
 QUANTITIES: tuple[Path, ...] = tuple(path for section, record in SECTIONS.items() for path in _walk(record, section))
 
 
+_FIELDS = [hint for record in SECTIONS.values() for hint in get_type_hints(record).values()]
+_NESTED = [place for place, hint in reversed([*enumerate(_FIELDS)]) if isinstance(hint, type)]
+"""The fields of the sections that are records themselves, the last one first."""
+
+
 def columns(snapshot: Snapshot) -> list[NDArray[np.generic]]:
     """Return the arrays of a snapshot in the order of `QUANTITIES`."""
-    found: list[NDArray[np.generic]] = []
-    for section in snapshot:
-        for leaf in section:
-            found.extend(leaf if isinstance(leaf, tuple) else (leaf,))
+    found: list[Any] = [*chain.from_iterable(snapshot)]
+    for place in _NESTED:
+        found[place : place + 1] = found[place]
     return found
 
 

@@ -4,11 +4,10 @@
 `quantities.Snapshot`.
 """
 
-from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
-from numpy.typing import NDArray
+import numpy as np
 
 from wattswap_mqtt.core.arrays import Bools, Codes, Floats, Ints, Keys
 
@@ -106,32 +105,24 @@ class State(NamedTuple):
     flows: Floats  # (9, n), see Flow
     mean_flows: Floats  # (9, n), the one-minute mean the status line looks at
     registers: Floats  # (12, n), see Register: the truth
-    metered: Floats  # (12, n): what the meter counted, faults included
+    metered: Floats  # (12, n): what the meter counted, faults included; the very `registers` until there is a fault
 
 
-Record = TypeVar("Record", Plant, Switches, State)
+Record = TypeVar("Record", bound=tuple[Any, ...])
 
 
 def one(record: Record, meter: int) -> Record:
     """Return the record of a single meter: views, every last axis of length 1."""
-    return _each(record, lambda leaf: leaf[..., meter : meter + 1])
+    return take(record, slice(meter, meter + 1))
 
 
-def take(record: Record, meters: Ints) -> Record:
-    """Return copies of the rows of some meters."""
-    return _each(record, lambda leaf: leaf[..., meters])
+def take(record: Record, meters: slice | Ints) -> Record:
+    """Return the record of some meters: views for a slice, else copies; what is no array is for all meters."""
+    leaves = [leaf[..., meters] if isinstance(leaf, np.ndarray) else leaf for leaf in record]
+    return type(record)(*leaves)
 
 
 def put(record: Record, meter: int, part: Record) -> None:
     """Write the record of a single meter back."""
-    for leaf, value in zip(_leaves(record), _leaves(part), strict=True):
+    for leaf, value in zip(record, part, strict=True):
         leaf[..., meter : meter + 1] = value
-
-
-def _leaves(record: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
-    return record
-
-
-def _each(record: Record, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Record:
-    leaves: Iterable[Any] = map(change, _leaves(record))
-    return type(record)(*leaves)

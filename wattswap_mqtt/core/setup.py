@@ -6,6 +6,7 @@ import numpy as np
 
 from wattswap_mqtt.core.arrays import Bools, Floats
 from wattswap_mqtt.core.battery import TAPER_FLOOR, TAPER_FROM
+from wattswap_mqtt.core.ev import DRIVEN_DOWN_TO
 from wattswap_mqtt.core.records import Plant, Switches
 from wattswap_mqtt.core.switches import SUN_MODES
 
@@ -21,10 +22,13 @@ class Setup(NamedTuple):
     sell_first_kw: Floats  # R3: surplus up to this is sold before any is stored
     taper_h: Floats  # room in kWh per kW of charge power, once it tapers
     taper_floor_kw: Floats
+    ev_floor_kwh: Floats  # down to which the vehicle is driven
     follows_sun: Bools
     target_sun_level: Floats
     any_follows_sun: bool
     any_manual_load: bool
+    any_sells_first: bool
+    any_plugged: bool
     any_ev: bool
     any_islanded: bool
 
@@ -41,10 +45,13 @@ def setup_of(plant: Plant, switches: Switches) -> Setup:
         sell_first_kw=grid_limit * switches.market_enabled,
         taper_h=(1.0 - TAPER_FROM) * plant.battery_kwh / plant.battery_kw,
         taper_floor_kw=TAPER_FLOOR * plant.battery_kw,
+        ev_floor_kwh=plant.ev_kwh * DRIVEN_DOWN_TO,
         follows_sun=follows_sun,
         target_sun_level=switches.daytime.astype(np.float64),
         any_follows_sun=bool(follows_sun.any()),
         any_manual_load=bool(switches.manual_load_delta_kw.any()),
+        any_sells_first=bool(switches.market_enabled.any()),
+        any_plugged=bool(switches.ev_plug.any()),
         any_ev=bool((switches.ev_plug & (switches.ev_mode != 0)).any()),
         any_islanded=not on_grid.all(),
     )

@@ -26,7 +26,7 @@ class View(NamedTuple):
     market_open: Bools
     manual_load: Bools
     spare_kwh: Floats  # in the battery above its reserve
-    storage_failed: bool
+    storage_failed: Bools
     flowing: Bools  # (9, n), see records.Flow: the mean is more than nothing
     mostly_pv: Bools  # PV covers at least half of the load, on the mean
     at_grid_limit: Bools
@@ -111,7 +111,7 @@ ALARMS: tuple[Alarm, ...] = (
     Alarm("power_mismatch", "warning", "Active power and V·I·PF disagree: check the meter.", lambda v: v.misread),
     Alarm(
         "storage", "error", "The simulator's data cannot be saved: commands are refused until it can.",
-        lambda v: np.full(v.islanded.shape, v.storage_failed),
+        lambda v: v.storage_failed,
     ),
 )  # fmt: skip
 
@@ -121,7 +121,7 @@ def alarm_bits(view: View) -> NDArray[np.int64]:
     bits = np.zeros(view.islanded.shape, np.int64)
     for index, alarm in enumerate(ALARMS):
         raised = alarm.applies(view)
-        if raised.any():
+        if np.count_nonzero(raised):
             bits[raised] |= 1 << index
     return bits
 

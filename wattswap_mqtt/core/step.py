@@ -18,7 +18,7 @@ import numpy as np
 
 from wattswap_mqtt.core import battery, ev, load, pv
 from wattswap_mqtt.core.arrays import Bools, Floats
-from wattswap_mqtt.core.load import Quarter
+from wattswap_mqtt.core.load import Minute
 from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.records import Flow, Plant, State, Switches
 from wattswap_mqtt.core.registers import increments
@@ -38,7 +38,7 @@ class Surroundings:
     """What comes from outside the homes for one sub-step, the same for all of them."""
 
     weather: Weather
-    quarter: Quarter
+    minute: Minute
     cheap_tariff: bool
     load_noise: float
 
@@ -60,8 +60,8 @@ class Limits(NamedTuple):
 
     charge: Floats
     discharge: Floats
-    to_reserve: Floats
     below_reserve: Bools
+    to_reserve: Floats | None  # what fills it up to the reserve; None if it is wanted nowhere
 
 
 def step(
@@ -74,7 +74,7 @@ def step(
     time_s: float,
     dt_s: float,
 ) -> State:
-    """Return the state after [time_s, time_s + dt_s], which must not cross a quarter hour.
+    """Return the state after [time_s, time_s + dt_s], which must not cross a whole minute.
 
     `asks` is None while no order is being delivered.  With `dt_s` 0 only the powers are computed anew, for switches
     that were just set.
@@ -93,14 +93,16 @@ def step(
 
     charge, ev_power = flows[Flow.CHARGE], flows[Flow.EV]
     counted = increments(flows, hours)
+    metered = None if state.metered is state.registers else state.metered + counted
+    registers = np.add(state.registers, counted, out=counted)
     return State(
         sun_level=sun_level,
         base_load_kw=state.base_load_kw,
         stored_kwh=battery.stored_after_kwh(
             state.stored_kwh, plant.battery_kwh, plant.one_way_efficiency, charge, discharge, hours
         ),
-        ev_stored_kwh=ev.stored_after_kwh(state.ev_stored_kwh, plant.ev_kwh, switches.ev_plug, ev_power, hours),
-        ev_session_kwh=state.ev_session_kwh + ev_power * hours,
+        ev_stored_kwh=_ev_stored_after_kwh(plant, state, switches, setup, ev_power, hours),
+        ev_session_kwh=state.ev_session_kwh + ev_power * hours if setup.any_plugged else state.ev_session_kwh,
         irradiance_wpm2=irradiance,
         pv_potential_kw=potential,
         max_charge_kw=limits.charge,
@@ -108,15 +110,15 @@ def step(
         appliances=demand.appliances,
         ev_demand_kw=demand.ev,
         flows=flows,
-        mean_flows=state.mean_flows + (flows - state.mean_flows) * min(dt_s / STATUS_MEAN_S, 1.0),
-        registers=state.registers + counted,
-        metered=state.metered + counted,
+        mean_flows=_mean_flows(state.mean_flows, flows, min(dt_s / STATUS_MEAN_S, 1.0)),
+        registers=registers,
+        metered=registers if metered is None else metered,
     )
 
 
 def _sun_level(state: State, setup: Setup, dt_s: float) -> Floats:
     """Move the level of the daytime switch towards night or full sun."""
-    if (state.sun_level == setup.target_sun_level).all():
+    if not np.count_nonzero(state.sun_level != setup.target_sun_level):
         return state.sun_level
     moved = dt_s / pv.SUNRISE_S
     return np.maximum(np.minimum(setup.target_sun_level, state.sun_level + moved), state.sun_level - moved)
@@ -140,10 +142,10 @@ def _demand(
     time_s: float,
     dt_s: float,
 ) -> Demand:
-    mean_kw, seen_s = state.base_load_kw, max(dt_s, INSTANT_S)
+    mean_kw = state.base_load_kw
     if setup.any_follows_sun:
-        mean_kw = np.where(setup.follows_sun, around.quarter.mean_kw(time_s + dt_s / 2), mean_kw)
-    appliances = load.appliances_kw(plant, mean_kw, around.quarter, time_s, seen_s, around.load_noise)
+        mean_kw = np.where(setup.follows_sun, around.minute.quarter.mean_kw(time_s + dt_s / 2), mean_kw)
+    appliances = load.appliances_kw(plant, mean_kw, around.minute.swing, around.load_noise)
     if setup.any_manual_load:
         appliances = load.with_manual_delta(appliances, switches.manual_load_delta_kw)
     house: Floats = np.add.reduce(appliances)
@@ -151,22 +153,23 @@ def _demand(
     deficit = np.maximum(net, 0.0)
     sun_left = deficit - net
     if not setup.any_ev:
-        nothing = np.zeros_like(house)
+        nothing = np.zeros(house.shape)
         return Demand(appliances, house, nothing, deficit, nothing, sun_left, net)
-    most = ev.max_charge_kw(state.ev_stored_kwh, plant.ev_kwh, plant.ev_kw, seen_s / 3600.0)
+    most = ev.max_charge_kw(state.ev_stored_kwh, plant.ev_kwh, plant.ev_kw, max(dt_s, INSTANT_S) / 3600.0)
     wanted = ev.demand_kw(switches.ev_mode, switches.ev_plug, most, sun_left, cheap=around.cheap_tariff)
     surplus = np.maximum(sun_left - wanted, 0.0)
     return Demand(appliances, house, wanted, deficit, np.maximum(wanted - sun_left, 0.0), surplus, net + wanted)
 
 
 def _limits(plant: Plant, state: State, switches: Switches, setup: Setup, hours: float) -> Limits:
-    efficiency = plant.one_way_efficiency
     room, spare = plant.battery_kwh - state.stored_kwh, state.stored_kwh - setup.reserve_kwh
+    stored_h = plant.one_way_efficiency * hours
+    below_reserve = (spare < -1e-9) & switches.grid_connected
     return Limits(
-        charge=battery.max_charge_kw(room, setup.taper_h, setup.taper_floor_kw, plant.battery_kw, efficiency, hours),
-        discharge=battery.max_discharge_kw(spare, plant.battery_kw, efficiency, hours),
-        to_reserve=-spare / (efficiency * hours),
-        below_reserve=(spare < -1e-9) & switches.grid_connected,
+        charge=battery.max_charge_kw(room, setup.taper_h, setup.taper_floor_kw, plant.battery_kw, stored_h),
+        discharge=battery.max_discharge_kw(spare, plant.battery_kw, plant.one_way_efficiency, hours),
+        below_reserve=below_reserve,
+        to_reserve=-spare / stored_h if np.count_nonzero(below_reserve) else None,
     )
 
 
@@ -175,8 +178,8 @@ def _dispatch(switches: Switches, setup: Setup, demand: Demand, limits: Limits) 
     wanted = np.minimum(demand.deficit, setup.house_discharge_kw)  # R2
     if setup.any_islanded and setup.any_ev:
         wanted = wanted + demand.ev_deficit * ~switches.grid_connected  # R4
-    charge = np.maximum(demand.surplus - setup.sell_first_kw, 0.0)  # R3
-    if limits.below_reserve.any():
+    charge = np.maximum(demand.surplus - setup.sell_first_kw, 0.0) if setup.any_sells_first else demand.surplus  # R3
+    if limits.to_reserve is not None:
         recharge = np.minimum(np.maximum(demand.surplus, RECHARGE_KW), limits.to_reserve)
         charge = np.where(limits.below_reserve, np.maximum(recharge, charge), charge)  # R1
     return np.minimum(charge, limits.charge), np.minimum(wanted, limits.discharge)
@@ -223,22 +226,39 @@ def _flows(setup: Setup, potential: Floats, demand: Demand, charge: Floats, disc
     net = demand.net + charge - discharge
     through = np.maximum(np.minimum(net, setup.grid_limit_kw), -setup.grid_limit_kw)
     beyond = net - through
-    imported = np.maximum(through, 0.0)
     flows = np.empty((len(Flow), len(net)))
-    flows[Flow.GRID_IMPORT] = imported
-    flows[Flow.GRID_EXPORT] = imported - through
-    flows[Flow.PV] = potential
-    flows[Flow.LOAD] = demand.house + demand.ev
-    flows[Flow.CHARGE] = charge
-    flows[Flow.DISCHARGE] = discharge
-    flows[Flow.EV] = demand.ev
-    flows[Flow.UNSERVED] = flows[Flow.CURTAILED] = 0.0
-    if beyond.any():
+    imported, exported, pv, load, charging, discharging, ev_power, unserved, curtailed = flows
+    np.maximum(through, 0.0, out=imported)
+    np.subtract(imported, through, out=exported)
+    pv[:] = potential
+    np.add(demand.house, demand.ev, out=load)
+    charging[:] = charge
+    discharging[:] = discharge
+    ev_power[:] = demand.ev
+    flows[Flow.UNSERVED :] = 0.0
+    if np.count_nonzero(beyond):
         missing = np.maximum(beyond, 0.0)
         cut = np.minimum(charge, missing)
-        unserved, curtailed = missing - cut, np.minimum(missing - beyond, potential)
-        flows[Flow.CHARGE] -= cut
-        flows[Flow.UNSERVED], flows[Flow.CURTAILED] = unserved, curtailed
-        flows[Flow.PV] -= curtailed
-        flows[Flow.EV] = np.maximum(demand.ev - unserved, 0.0)
+        unserved[:], curtailed[:] = missing - cut, np.minimum(missing - beyond, potential)
+        charging -= cut
+        pv -= curtailed
+        ev_power[:] = np.maximum(demand.ev - unserved, 0.0)
     return flows
+
+
+def _mean_flows(mean: Floats, flows: Floats, weight: float) -> Floats:
+    """Return mean + (flows - mean) · weight."""
+    moved = flows - mean
+    moved *= weight
+    moved += mean
+    return moved
+
+
+def _ev_stored_after_kwh(
+    plant: Plant, state: State, switches: Switches, setup: Setup, charge_kw: Floats, hours: float
+) -> Floats:
+    """Return the energy in the vehicles' packs: driven down while away, charged while plugged."""
+    driven = ev.driven_kwh(state.ev_stored_kwh, setup.ev_floor_kwh, hours)
+    if not setup.any_plugged:
+        return driven
+    return np.where(switches.ev_plug, ev.charged_kwh(state.ev_stored_kwh, plant.ev_kwh, charge_kw, hours), driven)
