@@ -9,6 +9,11 @@ import { Empty, effect, html, render, signal } from "./ui.js";
 
 const VIEWS = {
   home: ["Home", null],
+  market: ["Market", () => import("./market.js")],
+  meter: ["Meter", () => import("./values.js")],
+  faults: ["Faults", () => import("./faults.js")],
+  mqtt: ["MQTT", () => import("./mqtt.js")],
+  community: ["Community", () => import("./community.js")],
 };
 const loaded = signal({ home: Home });
 
