@@ -7,13 +7,16 @@ import { Card, Empty, html, number, signal, useEffect, useRef, useState } from "
 
 const FIELDS = {
   pv: "pv.pv_power_kw", load: "loads.load_power_kw", battery: "battery.battery_power_kw", ev: "ev.power_kw",
-  net: "derived.net_power_kw", soc: "battery.soc_pct", badge: "derived.status_badge",
+  net: "derived.net_power_kw", import: "grid.grid_import_kw", export: "grid.grid_export_kw", soc: "battery.soc_pct", badge: "derived.status_badge",
 };
 const EVERY_MS = 1000, LARGE = 2000; // of a large fleet a look takes longer, and comes less often
-const TILE = { width: 200, height: 112, gap: 10 };
+const LAYOUTS = { // width null: one in a row
+  tiles: { title: "Tiles", width: 200, height: 112, gap: 10 }, map: { title: "Map", width: 30, height: 30, gap: 4 },
+  list: { title: "List", width: null, height: 40, gap: 0 },
+};
 
 const fleet = signal(null), failed = signal("");
-const wanted = signal(""), order = signal("name");
+const wanted = signal(""), order = signal("name"), layout = signal("tiles");
 
 const ORDERS = {
   name: ["Name", (a, b) => a.serial - b.serial], net: ["Export", (a, b) => b.net - a.net], import: ["Import", (a, b) => a.net - b.net],
@@ -64,20 +67,25 @@ export default function Community() {
           onInput=${(event) => { wanted.value = event.target.value; }} /></label>
         <label>Sort by <select value=${order.value} onChange=${(event) => { order.value = event.target.value; }}>
           ${Object.entries(ORDERS).map(([name, [title]]) => html`<option value=${name} selected=${name === order.value}>${title}</option>`)}</select></label>
+        <div class="segments" role="group" aria-label="Layout">${Object.entries(LAYOUTS).map(([name, { title }]) => html`<button type="button"
+          aria-pressed=${name === layout.value} onClick=${() => { layout.value = name; }}>${title}</button>`)}</div>
         <span class="about" role="status">${tiles.length === found.meters.length ? `${tiles.length} meters` : `${tiles.length} of ${found.meters.length} meters`}</span>
       </div>
-      ${tiles.length ? html`<${Tiles} tiles=${tiles} />` : html`<${Empty}>${found.meters.length ? "No meter fits." : "No meter has announced itself on this broker yet."}<//>`}
+      ${layout.value === "map" && html`<p class="about key"><span><i class="battery"></i>exporting</span><span><i class="grid"></i>importing</span><span><i></i>balanced</span></p>`}
+      ${layout.value === "list" && html`<p class="list-row about" aria-hidden="true"><span>Meter</span><span>Status</span><span>Sun kW</span><span>Load kW</span><span>Net kW</span><span>Charge</span></p>`}
+      ${tiles.length ? html`<${Tiles} tiles=${tiles} key=${layout.value} />` : html`<${Empty}>${found.meters.length ? "No meter fits." : "No meter has announced itself on this broker yet."}<//>`}
     <//>
   </div>`;
 }
 
 function Tiles({ tiles }) {
   const place = useRef();
+  const { width, height, gap } = LAYOUTS[layout.value], row = height + gap;
   const [seen, setSeen] = useState({ columns: 1, from: 0, to: 12 });
   useEffect(() => { // which rows can be seen
     const look = () => {
-      const box = place.current.getBoundingClientRect(), row = TILE.height + TILE.gap;
-      const columns = Math.max(Math.floor((box.width + TILE.gap) / (TILE.width + TILE.gap)), 1);
+      const box = place.current.getBoundingClientRect();
+      const columns = width === null ? 1 : Math.max(Math.floor((box.width + gap) / (width + gap)), 1);
       const from = Math.max(Math.floor(-box.top / row) - 2, 0), to = Math.max(Math.ceil((innerHeight - box.top) / row) + 2, 0);
       setSeen((now) => now.columns === columns && now.from === from && now.to === to ? now : { columns, from, to });
     };
@@ -87,22 +95,30 @@ function Tiles({ tiles }) {
     look();
     return () => { size.disconnect(); removeEventListener("scroll", look); };
   }, []);
-  const { columns, from, to } = seen, row = TILE.height + TILE.gap;
-  const shown = tiles.slice(from * columns, to * columns);
+  const { columns, from, to } = seen, share = 100 / columns, Shape = { tiles: Tile, map: Dot, list: Line }[layout.value];
   return html`<ul class="tiles" ref=${place} style=${{ height: `${Math.ceil(tiles.length / columns) * row}px` }}>
-    ${shown.map((tile, index) => {
-      const at = from * columns + index, share = 100 / columns;
-      return html`<li key=${tile.id} aria-setsize=${tiles.length} aria-posinset=${at + 1}
-        style=${{ top: `${Math.floor(at / columns) * row}px`, left: `calc(${at % columns * share}% + ${at % columns * TILE.gap / columns}px)`,
-          width: `calc(${share}% - ${TILE.gap * (columns - 1) / columns}px)`, height: `${TILE.height}px` }}>
-        <${Tile} ...${tile} /></li>`;
+    ${tiles.slice(from * columns, to * columns).map((tile, index) => {
+      const at = from * columns + index, column = at % columns;
+      return html`<li key=${tile.id} aria-setsize=${tiles.length} aria-posinset=${at + 1} style=${{
+        top: `${Math.floor(at / columns) * row}px`, left: `calc(${column * share}% + ${column * gap / columns}px)`,
+        width: `calc(${share}% - ${gap * (columns - 1) / columns}px)`, height: `${height}px`,
+      }}><${Shape} ...${tile} direction=${directionOf(tile)} here=${tile.id === meter.value ? "true" : undefined} /></li>`;
     })}
   </ul>`;
 }
 
-function Tile({ id, online, alarms, badge, pv, load, battery, net, soc }) {
-  const direction = !online ? "offline" : net > 0.01 ? "exporting" : net < -0.01 ? "importing" : "balanced";
-  return html`<a class="tile ${direction}" href=${link({ meter: id, view: "home" })} onClick=${go} data-meter=${id} aria-current=${id === meter.value ? "true" : undefined}>
+const directionOf = ({ online, net }) => !online ? "offline" : net > 0.01 ? "exporting" : net < -0.01 ? "importing" : "balanced";
+const home = (id) => link({ meter: id, view: "home" });
+
+const Dot = ({ id, alarms, badge, net, direction, here }) => html`<a class="dot ${direction} ${alarms ? "alarmed" : ""}" href=${home(id)} onClick=${go}
+  data-meter=${id} aria-current=${here} aria-label="${id}, ${direction}, ${number(net)} kW" title="${id}: ${badge ?? direction}, ${number(net)} kW"></a>`;
+
+const Line = ({ id, online, badge, pv, load, net, soc, direction, here }) => html`<a class="list-row ${direction}" href=${home(id)} onClick=${go}
+  data-meter=${id} aria-current=${here}><b>${id}</b><span>${online ? badge ?? "–" : "offline"}</span><span>${number(pv)}</span><span>${number(load)}</span>
+  <span>${number(net)}</span><span>${number(soc, 0)} %</span></a>`;
+
+function Tile({ id, online, alarms, badge, pv, load, battery, net, soc, direction, here }) {
+  return html`<a class="tile ${direction}" href=${home(id)} onClick=${go} data-meter=${id} aria-current=${here}>
     <span class="tile-head"><b>${id}</b>${alarms > 0 && html`<span class="count" title="alarms">${alarms}<span class="hidden"> alarms</span></span>`}</span>
     <span class="tile-badge">${online ? badge ?? "–" : "offline"}</span>
     <span class="tile-net">${number(net)} <small>kW net</small></span>

@@ -2,7 +2,7 @@
 import { post } from "./api.js";
 import { catalogue } from "./catalogue.js";
 import { meter, switches } from "./live.js";
-import { html, number, useEffect, useRef, useState } from "./ui.js";
+import { bound, html, useState } from "./ui.js";
 
 // Sends a command and keeps what became of it: pending, or the refusal in the device's words.
 export function useCommand() {
@@ -59,7 +59,7 @@ function Range({ name, title, unit, minimum, maximum, step, told, set, described
     <label class="label" for=${`${name}-number`}>${title}</label>
     <span class="field">${field("number")}<span class="unit">${unit ?? ""}</span></span>
   </div>
-  <div class="slider">${field("range")}<span class="ends" aria-hidden="true"><span>${number(minimum, 0)}</span><span>${number(maximum, 0)}</span></span></div>`;
+  <div class="slider">${field("range")}<span class="ends" aria-hidden="true"><span>${bound(minimum)}</span><span>${bound(maximum)}</span></span></div>`;
 }
 
 const Choice = ({ name, title, options, told, set, described }) => html`<fieldset class="choice" aria-describedby=${described}>

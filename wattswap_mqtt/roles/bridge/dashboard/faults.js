@@ -2,7 +2,7 @@
 import { at, catalogue, display } from "./catalogue.js";
 import { Refusal, useCommand } from "./controls.js";
 import { meter, state, switches, truth } from "./live.js";
-import { Card, Empty, html, useEffect, useState, words } from "./ui.js";
+import { bound, Card, Empty, html, useEffect, useState } from "./ui.js";
 
 export default function Faults() {
   return html`<div class="cards">
@@ -35,7 +35,7 @@ function Form() {
   </form>`;
 }
 
-function Field({ name, kind, meaning, unit, minimum, maximum, value, set }) {
+function Field({ name, title, kind, meaning, unit, minimum, maximum, value, set }) {
   const id = `fault-${name}`;
   const input = {
     bool: () => html`<input id=${id} type="checkbox" checked=${value === true} onChange=${(event) => set(event.target.checked || undefined)} />`,
@@ -44,9 +44,9 @@ function Field({ name, kind, meaning, unit, minimum, maximum, value, set }) {
     fields: () => html`<input id=${id} type="text" placeholder="–" value=${(value ?? []).join(", ")}
       onChange=${(event) => set(event.target.value.split(",").map((one) => one.trim()).filter(Boolean))} />`,
   }[kind]();
-  return html`<div class="control-row"><label class="label" for=${id}>${words(name)}</label>
+  return html`<div class="control-row"><label class="label" for=${id}>${title}</label>
       <span class="field">${input}<span class="unit">${unit ?? ""}</span></span></div>
-    <p class="about">${meaning}${kind === "number" ? ` (${minimum} to ${maximum})` : ""}</p>`;
+    <p class="about">${meaning}${kind === "number" ? `, ${bound(minimum)} to ${bound(maximum)}` : ""}</p>`;
 }
 
 // Only what differs: the rest is said rightly.

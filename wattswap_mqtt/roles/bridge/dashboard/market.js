@@ -12,7 +12,7 @@ const PRICES = [
 
 export default function Market() {
   const found = market.value;
-  return html`<div class="cards">
+  return html`<div class="cards even">
     <${Card} id="prices" title="Prices">${found ? html`<dl class="figures">
       ${PRICES.map(([name, title]) => html`<div data-price=${name}><dt>${title}</dt><dd>${number(found[name], 4)} <small>apt/kWh</small></dd></div>`)}
     </dl>` : html`<${Empty}>No prices yet.<//>`}<//>

@@ -17,11 +17,14 @@ export function number(value, decimals = 2) {
     .replace("-", "−").replaceAll(",", "\u202f");
 }
 
-// "time_to_full_hours" -> "Time to full hours"
+// "order_partially_filled" -> "Order partially filled", "pv" -> "PV"
 export const words = (name) => {
   const text = String(name).replaceAll("_", " ");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return text.length < 3 ? text.toUpperCase() : text.charAt(0).toUpperCase() + text.slice(1);
 };
+
+// A bound of a range: as many decimals as it has.
+export const bound = (value) => number(value, Number.isInteger(value) ? 0 : 3);
 
 export const shown = (value) =>
   value === true ? "on" : value === false ? "off" : value === null || value === undefined ? "–"
