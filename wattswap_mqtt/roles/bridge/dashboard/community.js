@@ -83,14 +83,15 @@ function Tiles({ tiles }) {
   const { width, height, gap } = LAYOUTS[layout.value], row = height + gap;
   const [seen, setSeen] = useState({ columns: 1, from: 0, to: 12 });
   useEffect(() => { // which rows can be seen
+    const list = place.current;
     const look = () => {
-      const box = place.current.getBoundingClientRect();
+      const box = list.getBoundingClientRect();
       const columns = width === null ? 1 : Math.max(Math.floor((box.width + gap) / (width + gap)), 1);
       const from = Math.max(Math.floor(-box.top / row) - 2, 0), to = Math.max(Math.ceil((innerHeight - box.top) / row) + 2, 0);
       setSeen((now) => now.columns === columns && now.from === from && now.to === to ? now : { columns, from, to });
     };
     const size = new ResizeObserver(look);
-    size.observe(place.current);
+    size.observe(list);
     addEventListener("scroll", look, { passive: true });
     look();
     return () => { size.disconnect(); removeEventListener("scroll", look); };

@@ -1,7 +1,7 @@
 // Faults of the meter: inject them, and see the truth beside what is measured.
 import { at, catalogue, display } from "./catalogue.js";
 import { Refusal, useCommand } from "./controls.js";
-import { meter, state, switches, truth } from "./live.js";
+import { measured as said, meter, switches, truth } from "./live.js";
 import { bound, Card, Empty, html, useEffect, useState } from "./ui.js";
 
 export default function Faults() {
@@ -53,14 +53,14 @@ function Field({ name, title, kind, meaning, unit, minimum, maximum, value, set 
 function Truth() {
   if (!truth.value) return html`<${Empty}>No fault is active: what the meter says is true.<//>`;
   const differs = catalogue.value.quantities.filter(({ path }) =>
-    JSON.stringify(at(state.value, path)) !== JSON.stringify(at(truth.value, path)));
+    JSON.stringify(at(said.value, path)) !== JSON.stringify(at(truth.value, path)));
   if (!differs.length) return html`<${Empty}>A fault is active, and nothing it says is wrong at this moment.<//>`;
   return html`<div class="scroll" tabindex="0" role="group" aria-label="Measured and true values"><table>
     <thead><tr><th scope="col">quantity</th><th scope="col">measured</th><th scope="col">true</th><th scope="col">ratio</th></tr></thead>
     <tbody>${differs.map(({ path, title, kind }) => {
-      const measured = at(state.value, path), real = at(truth.value, path);
+      const measured = at(said.value, path), real = at(truth.value, path);
       const ratio = kind === "number" && Math.abs(real) > 1e-3 && measured !== null ? (measured / real).toFixed(2) : "–";
-      const { text, unit } = display(path, state.value);
+      const { text, unit } = display(path, said.value);
       return html`<tr data-differs=${path}><th scope="row">${title}</th><td class="wrong">${text} <small>${unit}</small></td>
         <td>${display(path, truth.value).text} <small>${unit}</small></td><td>${ratio}</td></tr>`;
     })}</tbody></table></div>`;

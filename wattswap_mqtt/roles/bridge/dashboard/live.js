@@ -10,7 +10,8 @@ export const meters = signal(null); // ids of the first meters; null: not known 
 export const meter = computed(() => chosenMeter.value ?? meters.value?.[0] ?? null);
 
 export const state = signal(null);
-export const truth = signal(null);
+export const truth = signal(null); // what would be said without the faults that are injected
+export const measured = signal(null); // what was said at the moment of `truth`
 export const switches = signal(null);
 export const scenario = signal(null);
 export const availability = signal(null);
@@ -43,11 +44,11 @@ export const trouble = computed(() => {
 });
 
 const take = {
-  state: (told) => { state.value = told; },
-  truth: (told) => { truth.value = told; },
+  state: (told) => { state.value = told; pair(told, null); },
+  truth: (told) => { pair(null, told); },
   switches: (told) => {
     switches.value = told.switches;
-    if (!Object.keys(told.switches?.fault_inject ?? {}).length) truth.value = null;
+    if (!Object.keys(told.switches?.fault_inject ?? {}).length) pair.half = truth.value = null;
   },
   scenario: (told) => { scenario.value = told.scenario; },
   availability: (told) => { availability.value = told.availability; unknown.value = false; },
@@ -59,11 +60,20 @@ const take = {
   broker: (told) => { broker.value = told; },
 };
 
+// State and truth of one moment belong together and come one after the other.
+function pair(told, true_) {
+  const half = pair.half ?? {};
+  const now = pair.half = { told: told ?? half.told, true_: true_ ?? half.true_ };
+  if (now.true_ && (!truth.value || now.told?.seq === now.true_.seq)) {
+    batch(() => { truth.value = now.true_; measured.value = now.told ?? state.value; });
+  }
+}
+
 let source;
 
 function forget() {
   batch(() => {
-    state.value = truth.value = switches.value = scenario.value = availability.value = null;
+    pair.half = state.value = truth.value = measured.value = switches.value = scenario.value = availability.value = null;
     events.value = []; trades.value = []; orders.value = new Map(); unknown.value = false;
   });
 }

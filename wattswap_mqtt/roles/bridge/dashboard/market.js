@@ -39,7 +39,8 @@ function Depth({ depth }) {
     <tbody aria-label="bids">${bids.map(row("bid"))}</tbody></table>`;
 }
 
-const SHOWN = 48, WIDTH = 600, HEIGHT = 220, FOOT = 20, LEFT = 50;
+const SHOWN = 48, HEIGHT = 220, FOOT = 20, LEFT = 50;
+const WIDTH = innerWidth < 640 ? 340 : 600; // so that letters are of a readable size on both
 
 // First, highest, lowest and last price of each quarter hour; below them what was traded.
 function Candles({ newest }) {
