@@ -98,9 +98,10 @@ class World:
 
     def crash(self):
         self.save()
-        state, tape = self.exchange.surplus_state(), self.exchange.tape.state()
+        state = self.exchange.surplus_state()
+        plain = json.loads(json.dumps({"tape": self.exchange.tape.state(), "under_way": self.exchange.under_way()}))
         self.exchange = Exchange(METERS, self.exchange.tariff)
-        self.exchange.restore(self.orders.values(), self.entries.values(), state, json.loads(json.dumps(tape)))
+        self.exchange.restore(self.orders.values(), self.entries.values(), state, **plain)
 
     def everything(self):
         exchange = self.exchange

@@ -100,6 +100,15 @@ def test_the_earliest_decides_which_way_a_home_goes():
     assert (sell.filled_mwh, buy.filled_mwh, later.filled_mwh) == (1_000_000, 833_333, 166_667)
 
 
+def test_one_home_is_asked_what_it_is_asked_among_all():
+    some = [delivery(), delivery(1), delivery(1, side="buy"), delivery(1, kwh=3, start_s=20)]
+    deliveries = under_way(*some)
+    together = deliveries.asks(10, 60)
+    for meter in range(2):
+        alone = deliveries.asks_of(meter, 10, 60)
+        assert [powers.tolist() for powers in alone] == [[powers[meter]] for powers in together]
+
+
 def test_money_follows_what_is_metered():
     deliveries = under_way(delivery(price=80_000), delivery(1, side="buy", price=300_000))
     settled = step(deliveries, 0, 900)

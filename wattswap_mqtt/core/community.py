@@ -260,8 +260,7 @@ class Community:
 
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
-        asks = self.exchange.asks(self.clock_s, INSTANT_S) if self.exchange.delivering else None
-        mine = None if asks is None else Asks(asks.sell_kw[meter : meter + 1], asks.buy_kw[meter : meter + 1])
+        mine = self.exchange.asks_of(meter, self.clock_s, INSTANT_S) if self.exchange.delivering else None
         around = self._surroundings(self.clock_s)
         around = replace(around, minute=around.minute.of(slice(meter, meter + 1)))
         plant, switches, setup = one(self.plant, meter), one(self.switches, meter), one(self.setup, meter)
@@ -355,6 +354,7 @@ class Community:
             "time_acceleration": self.time_acceleration,
             "surplus": [surplus.start_s, surplus.price_utok],
             "tape": self.exchange.tape.state(),
+            "under_way": self.exchange.under_way(),
         }
         return plain, self._kept_arrays(surplus)
 
@@ -402,7 +402,7 @@ class Community:
             self.state = self.state._replace(metered=self.state.registers)
         start_s, price_utok = plain["surplus"]
         surplus = surplus._replace(start_s=start_s, price_utok=price_utok)
-        self.exchange.restore(orders, entries, surplus, plain.get("tape"))
+        self.exchange.restore(orders, entries, surplus, plain.get("tape"), plain.get("under_way"))
         self._redispatch_all()
 
     def _kept_arrays(self, surplus: SurplusState) -> dict[str, NDArray[np.generic]]:

@@ -43,7 +43,6 @@ class Clearing:
         self._meter_ids = meter_ids
         self._quarter_s = 0.0
         self._closed: list[Row] = []
-        self._settled = False  # since entries were taken
 
     @property
     def earned_utok(self) -> Ints:
@@ -120,28 +119,31 @@ class Clearing:
         """Pay for what was metered of the deliveries in the sub-step that ended at `now_s`."""
         settled = self.deliveries.settle(now_s, dt_s, sold_kwh, bought_kwh)
         self.trades.pay_from_utility(settled.meters, settled.amounts_utok)
-        self._settled = True
         return settled
 
+    def resume(self, delivery: Delivery, delivered_kwh: float) -> None:
+        """Go on with a delivery after a restart, and pay for what was delivered since its account was written."""
+        before_utok, delivery.delivered_kwh = delivery.amount_utok, delivered_kwh
+        self.trades.pay_from_utility(np.array([delivery.meter]), np.array([delivery.amount_utok - before_utok]))
+        self.deliveries.add(delivery)
+
     def take_entries(self, orders: Sequence[Order], placed: Ints) -> list[Row]:
-        """Return the entries that changed since the last call, given the orders that did; `placed` is (n,)."""
-        under_way: dict[int, dict[str, float]] = {order.meter: {} for order in orders}
-        for delivery in self.deliveries:
-            if self._settled or delivery.meter in under_way:
-                under_way.setdefault(delivery.meter, {})[delivery.trade_id] = delivery.delivered_kwh
+        """Return the entries that were closed since the last call, and the accounts of who has `orders` that changed.
+
+        `placed` is (n,).
+        """
         accounts = [
             rows.account_entry(
                 self._meter_ids[meter],
                 orders_placed=int(placed[meter]),
                 earned_utok=int(self.trades.earned_utok[meter]),
                 spent_utok=int(self.trades.spent_utok[meter]),
-                under_way=delivered_kwh,
+                under_way={delivery.trade_id: delivery.delivered_kwh for delivery in self.deliveries.of(meter)},
             )
-            for meter, delivered_kwh in under_way.items()
+            for meter in dict.fromkeys(order.meter for order in orders)
         ]
-        entries = self._closed + accounts
-        self._closed, self._settled = [], False
-        return entries
+        closed, self._closed = self._closed, []
+        return closed + accounts
 
     def _write(self, delivery: Delivery) -> None:
         if (entry := rows.delivery_entry(delivery, self._meter_ids[delivery.meter])) is not None:

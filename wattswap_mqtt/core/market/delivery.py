@@ -7,8 +7,8 @@ goes one way at a time: the earliest accepted delivery that asks for anything de
 while their windows pass.
 """
 
-from bisect import insort
-from collections.abc import Collection, Iterator
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple, Self
@@ -138,7 +138,7 @@ class _Table(NamedTuple):
     earned_utok: Ints  # less than 0 for a buy
 
     @classmethod
-    def of(cls, deliveries: list[Delivery]) -> Self:
+    def of(cls, deliveries: Sequence[Delivery]) -> Self:
         meter = np.array([d.meter for d in deliveries])
         start_s = np.array([d.start_s for d in deliveries])
         end_s = np.array([d.end_s for d in deliveries])
@@ -155,9 +155,9 @@ class _Table(NamedTuple):
             quantity_mwh=quantity_mwh,
             price_utok=np.array([d.price_utok_per_kwh for d in deliveries]),
             delivered_kwh=np.array([d.delivered_kwh for d in deliveries]),
-            filled_mwh=np.array([d.filled_mwh for d in deliveries]),
-            earned_utok=np.array([d.amount_utok for d in deliveries]),
-        )
+            filled_mwh=np.zeros_like(meter),
+            earned_utok=np.zeros_like(meter),
+        )._counted()
 
     def asked_kwh(self, now_s: float, dt_s: float) -> Floats:
         """Return what each asks for over [now_s, now_s + dt_s)."""
@@ -174,12 +174,15 @@ class _Table(NamedTuple):
         metered_kwh = np.where(self.is_buy, bought_kwh[self.meter], sold_kwh[self.meter])
         earlier_kwh = np.cumsum(asked_kwh) - asked_kwh
         left_kwh = metered_kwh - (earlier_kwh - earlier_kwh[self.first])
-        delivered_kwh = self.delivered_kwh + np.maximum(np.minimum(left_kwh, asked_kwh), 0)
-        filled_mwh = np.minimum(np.rint(delivered_kwh * MILLION).astype(np.int64), self.quantity_mwh)
         return self._replace(
-            delivered_kwh=delivered_kwh,
-            filled_mwh=filled_mwh,
-            earned_utok=worth(self.price_utok, filled_mwh) * (1 - 2 * self.is_buy),
+            delivered_kwh=self.delivered_kwh + np.maximum(np.minimum(left_kwh, asked_kwh), 0)
+        )._counted()
+
+    def _counted(self) -> Self:
+        """Return the table with what follows from what was delivered, as `Delivery` counts it."""
+        filled_mwh = np.minimum(np.rint(self.delivered_kwh * MILLION).astype(np.int64), self.quantity_mwh)
+        return self._replace(
+            filled_mwh=filled_mwh, earned_utok=worth(self.price_utok, filled_mwh) * (1 - 2 * self.is_buy)
         )
 
 
@@ -206,6 +209,11 @@ class Deliveries:
         insort(self._active, delivery, key=lambda d: (d.meter, d.number))
         self._table = None
 
+    def of(self, meter: int) -> list[Delivery]:
+        """Return the deliveries of a home, in order of acceptance."""
+        begin = bisect_left(self._active, meter, key=_meter)
+        return self._active[begin : bisect_right(self._active, meter, lo=begin, key=_meter)]
+
     def drop(self, deliveries: Collection[Delivery]) -> None:
         """End deliveries before their time."""
         gone = {delivery.trade_id for delivery in deliveries}
@@ -220,6 +228,14 @@ class Deliveries:
         self._asked_kwh = self._table.asked_kwh(now_s, dt_s)
         powers_kw = np.zeros((2, self._n))
         np.add.at(powers_kw, (self._table.is_buy, self._table.meter), self._asked_kwh * (3600 / dt_s))
+        return Asks(*powers_kw)
+
+    def asks_of(self, meter: int, now_s: float, dt_s: float) -> Asks:
+        """Return what to ask of one home, shape (1,), at a cost that does not grow with the deliveries of others."""
+        powers_kw = np.zeros((2, 1))
+        if mine := self.of(meter):
+            table = _Table.of(mine)
+            np.add.at(powers_kw[:, 0], table.is_buy, table.asked_kwh(now_s, dt_s) * (3600 / dt_s))
         return Asks(*powers_kw)
 
     def settle(self, now_s: float, dt_s: float, sold_kwh: Floats, bought_kwh: Floats) -> Settled:
@@ -244,3 +260,7 @@ class Deliveries:
             self._active = list(compress(self._active, ~over))
             self._table = None
         return settled
+
+
+def _meter(delivery: Delivery) -> int:
+    return delivery.meter

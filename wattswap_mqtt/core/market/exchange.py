@@ -108,6 +108,10 @@ class Exchange:
         asks = self._clearing.deliveries.asks(now_s, dt_s)
         return Asks(*(powers[: self._homes] for powers in asks)) if self._bots_meter.size else asks
 
+    def asks_of(self, meter: int, now_s: float, dt_s: float) -> Asks:
+        """Return the mean powers asked of one home, shape (1,)."""
+        return self._clearing.deliveries.asks_of(meter, now_s, dt_s)
+
     def settle(self, now_s: float, dt_s: float, sold_kwh: Floats, bought_kwh: Floats, surplus_kwh: Floats) -> None:
         """Settle what was metered in the sub-step that ends at `now_s`; end and match what is due.
 
@@ -313,6 +317,10 @@ class Exchange:
         entries = self._clearing.take_entries(changed, self._roster.placed)
         return rows.Changes([rows.order_row(order) for order in changed], entries)
 
+    def under_way(self) -> dict[str, float]:
+        """Return what was delivered of each trade that is being delivered, in kWh: it goes into the checkpoint."""
+        return {delivery.trade_id: delivery.delivered_kwh for delivery in self._clearing.deliveries}
+
     def surplus_state(self) -> SurplusState:
         """Return the part of the state that changes with every tick for every meter: it goes into the checkpoint."""
         return self._clearing.surplus.state()
@@ -323,22 +331,23 @@ class Exchange:
         entries: Iterable[Mapping[str, Any]],
         surplus: SurplusState | None = None,
         tape: Mapping[str, Any] | None = None,
+        under_way: Mapping[str, float] | None = None,
     ) -> None:
         """Go on from stored rows, in a new exchange; rows of meters that are no more are left alone.
 
         Wanted are the orders that are open or ended lately, in the order in which they were first written, and at least
-        the entries of kind `account`.
+        the entries of kind `account`.  `under_way` is newer than those rows.
         """
         index = {meter_id: meter for meter, meter_id in enumerate(self.meter_ids)}
         accounts = [row for row in entries if row["kind"] == "account" and row["meter_id"] in index]
-        under_way = {trade_id: kwh for row in accounts for trade_id, kwh in row["under_way"].items()}
+        booked = {trade_id: kwh for row in accounts for trade_id, kwh in row["under_way"].items()}
         for order in [rows.read_order(row, index[row["meter_id"]]) for row in orders if row["meter_id"] in index]:
             self._roster.add(order)
             if order.waits:
                 self._book.rest(_entry(order))
             for delivery in order.under_way:
-                delivery.delivered_kwh = under_way.get(delivery.trade_id, delivery.delivered_kwh)
-                self._clearing.deliveries.add(delivery)
+                delivery.delivered_kwh = booked.get(delivery.trade_id, delivery.delivered_kwh)
+                self._clearing.resume(delivery, (under_way or {}).get(delivery.trade_id, delivery.delivered_kwh))
         for row in accounts:
             meter = index[row["meter_id"]]
             self._roster.placed[meter] = row["orders_placed"]

@@ -10,9 +10,10 @@ Rows of orders hold the wire form and, besides, the exact times and deliveries. 
     account    {meter_id}                       meter: how many orders it placed, what they earned and spent, and what
                                                 is under way
 
-An order is written when something happened to it, and once a quarter hour while it is delivered; what is delivered in
-between changes only its meter's account.  All but the accounts are the journal: they have a `time_s`, the beginning of
-what they tell of, and are written once, when it is over.  To go on after a restart, only the accounts are needed.
+An order, and with it its meter's account, is written when something happened to it, and once a quarter hour while it is
+delivered; what is delivered in between is in the checkpoint (`Exchange.under_way`), and its worth follows from it.  All
+but the accounts are the journal: they have a `time_s`, the beginning of what they tell of, and are written once, when
+it is over.  To go on after a restart, only the accounts are needed.
 
 `energy_mwh` and `amount_utok` are + for sold and earned, - for bought and spent.  The rows `order` and `imbalance` of a
 leg that ran to its end add up to what was traded, so those of both legs of a trade add up to nothing.
