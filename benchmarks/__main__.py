@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import book, commands, core, encoding, fleet, startup, web
+from benchmarks import book, commands, core, encoding, fleet, orders, startup, web
 from benchmarks.timing import table
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
     "encoding": encoding,
     "book": book,
     "commands": commands,
+    "orders": orders,
     "web": web,
     "startup": startup,
     "fleet": fleet,

@@ -59,6 +59,20 @@ def test_an_order_is_delivered_told_at_each_step_and_paid(meter):
     assert (market["last_trade"], market["current_market_price"], market["ledger_sum_utok"]) == (trade, 0.08, 0)
 
 
+def test_who_has_an_answer_finds_the_order_in_the_market(probe, simulate):
+    probe.subscribe("wattswap/#")
+    simulate(publish_interval=600)
+    meter = Meter(probe)
+    meter.set("market_enabled", "ON")
+    placed = meter.order(type="limit", price=0.2, quantity_kwh=0.5, duration_sec=900)["result"]
+    assert (placed["status"], placed["matched_kwh"]) == ("accepted", 0)
+    assert json.loads(probe.latest("wattswap/community/main/market"))["depth"]["asks"] == [
+        {"price": 0.2, "quantity_kwh": 0.5}
+    ]
+    meter.ask("market/cancel", {"order_id": placed["order_id"]})
+    assert json.loads(probe.latest("wattswap/community/main/market"))["depth"]["asks"] == []
+
+
 def test_the_seeds_steps_4_to_7(meter):
     meter.set("daytime", "ON")
     before = meter.later_state()

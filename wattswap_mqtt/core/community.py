@@ -99,6 +99,7 @@ class Community:
         self._weather: Weather = weather_at(self.clock_s, self.site, seed)
         self._market_open = False
         self._unsaved: set[int] = set()
+        self._of_this_moment: set[int] = set()  # homes whose powers were computed since the clock moved
         self._redispatch_all()
 
     @property
@@ -151,25 +152,26 @@ class Community:
             CommandError: the exchange refuses it.
 
         """
-        self._redispatch(meter)  # the powers of this moment, not the last sub-step's mean, which no checkpoint holds
+        if meter not in self._of_this_moment:  # not the last sub-step's mean, which no checkpoint holds
+            self._redispatch(meter)
         home = one(self.state, meter)
         plant = one(self.plant, meter)
         spare = np.maximum(home.stored_kwh - plant.battery_kwh * self.switches.battery_reserve_pct[meter] / 100.0, 0.0)
-        try:
-            return self.exchange.place(
-                meter,
-                terms,
-                self.clock_s,
-                Home(
-                    grid_connected=bool(self.switches.grid_connected[meter]),
-                    market_enabled=bool(self.switches.market_enabled[meter]),
-                    available_discharge_kwh=float((spare * plant.one_way_efficiency)[0]),
-                    surplus_kw=float(max(home.pv_potential_kw[0] - home.flows[Flow.LOAD, 0], 0.0)),
-                    p_max_discharge_kw=float(plant.battery_kw[0]),
-                ),
-            )
-        finally:
+        order = self.exchange.place(
+            meter,
+            terms,
+            self.clock_s,
+            Home(
+                grid_connected=bool(self.switches.grid_connected[meter]),
+                market_enabled=bool(self.switches.market_enabled[meter]),
+                available_discharge_kwh=float((spare * plant.one_way_efficiency)[0]),
+                surplus_kw=float(max(home.pv_potential_kw[0] - home.flows[Flow.LOAD, 0], 0.0)),
+                p_max_discharge_kw=float(plant.battery_kw[0]),
+            ),
+        )
+        if order.under_way:
             self._redispatch(meter)
+        return order
 
     def cancel(self, meter: int, order_id: str) -> Order:
         """Cancel an order.
@@ -179,7 +181,8 @@ class Community:
 
         """
         order = self.exchange.cancel(order_id, self.clock_s)
-        self._redispatch(meter)
+        if order.deliveries:
+            self._redispatch(meter)
         return order
 
     # -- time -------------------------------------------------------------------------------------------------------
@@ -195,6 +198,7 @@ class Community:
     def _substep(self, stop_s: float) -> None:
         start, before = self.clock_s, self.state
         dt_s = stop_s - start
+        self._of_this_moment.clear()
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
         self.state = step(
             self.plant, before, self.switches, self.setup, self._surroundings(start + dt_s / 2), asks, start, dt_s
@@ -266,6 +270,7 @@ class Community:
         plant, switches, setup = one(self.plant, meter), one(self.switches, meter), one(self.setup, meter)
         home = step(plant, one(self.state, meter), switches, setup, around, mine, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
+        self._of_this_moment.add(meter)
 
     def _redispatch_all(self) -> None:
         around = self._surroundings(self.clock_s)

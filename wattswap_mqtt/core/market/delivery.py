@@ -157,7 +157,7 @@ class _Table(NamedTuple):
             delivered_kwh=np.array([d.delivered_kwh for d in deliveries]),
             filled_mwh=np.zeros_like(meter),
             earned_utok=np.zeros_like(meter),
-        )._counted()
+        ).counted()
 
     def asked_kwh(self, now_s: float, dt_s: float) -> Floats:
         """Return what each asks for over [now_s, now_s + dt_s)."""
@@ -176,9 +176,9 @@ class _Table(NamedTuple):
         left_kwh = metered_kwh - (earlier_kwh - earlier_kwh[self.first])
         return self._replace(
             delivered_kwh=self.delivered_kwh + np.maximum(np.minimum(left_kwh, asked_kwh), 0)
-        )._counted()
+        ).counted()
 
-    def _counted(self) -> Self:
+    def counted(self) -> Self:
         """Return the table with what follows from what was delivered, as `Delivery` counts it."""
         filled_mwh = np.minimum(np.rint(self.delivered_kwh * MILLION).astype(np.int64), self.quantity_mwh)
         return self._replace(

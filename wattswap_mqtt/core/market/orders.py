@@ -11,6 +11,7 @@ may be wrong by), `expired` if more is, and `failed` if it was matched and nothi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from wattswap_mqtt.core.market.delivery import Delivery
@@ -43,6 +44,7 @@ ENDS_AS_EXPIRED = frozenset({"unmatched", "ttl_elapsed", "min_fill"})
 _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
+@lru_cache(maxsize=1024)
 def iso(time_s: float) -> str:
     """Return a moment as it stands on the wire, to the millisecond."""
     return datetime.fromtimestamp(min(time_s, _LAST_S), UTC).isoformat(timespec="milliseconds")

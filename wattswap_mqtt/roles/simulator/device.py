@@ -58,7 +58,9 @@ class Device:
         acceleration = self._community.time_acceleration
         answers = [(meter, self._answer(meter, command)) for meter, command, _ in jobs]
         self._collect_changes()
-        self._publish_orders()
+        if self._changed:
+            self._publish_orders()
+            self._publisher.market()
         touched = dict.fromkeys(meter for meter, command, _ in jobs if not isinstance(command, QUESTIONS))
         everyone = self._community.time_acceleration != acceleration
         orders = PlaceOrder | CancelOrder | GetOrders | SetDiscovery  # they leave the switches as they are

@@ -160,10 +160,13 @@ class Publisher:
             "storage": "failed" if self._persistence.failed else "ok",
             "boot_id": self._boot_id,
         }
-        told = [
-            (self._topics.community_status(self._name), orjson.dumps(status)),
-            (self._topics.community_market(self._name), orjson.dumps(market_of(self._community))),
-        ]
+        told = [(self._topics.community_status(self._name), orjson.dumps(status))]
+        self._connection.publish_batch(told, retain=True)
+        self.market()
+
+    def market(self) -> None:
+        """Publish prices and books."""
+        told = [(self._topics.community_market(self._name), orjson.dumps(market_of(self._community)))]
         self._connection.publish_batch(told, retain=True)
 
     def _retain(self, topic: str, payload: bytes) -> None:
