@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from wattswap_mqtt.core.errors import StorageError
+from wattswap_mqtt.core.market.rows import totals_of
 from wattswap_mqtt.store.community_store import VERSION, CommunityStore, Saved
 
 
@@ -120,9 +121,30 @@ def test_orders_are_found_by_meter_status_and_client_id_newest_first(store):
 
 
 def test_entries_are_found_by_meter_and_time(store):
-    store.checkpoint(b"", {}, [], [entry(n, time_s=float(n)) for n in range(5)])
-    assert [e["entry_id"] for e in store.entries("demo_meter", start_s=1, end_s=4)] == ["e3", "e2", "e1"]
-    assert store.entries("nobody") == []
+    store.checkpoint(b"", {}, [], [entry(n, time_s=float(n)) for n in range(6)])
+    assert [e["entry_id"] for e in store.entries("demo_meter", 1, 4, 100)] == ["e1", "e2", "e3"]
+    assert [e["entry_id"] for e in store.entries("demo_meter", 1, 9, 2)] == ["e4", "e5"]
+    assert store.entries("nobody", 0, 9, 100) == []
+
+
+def test_entries_add_up(store):
+    booked = [("order", 5, 3), ("surplus", 7, 4), ("order", -20, -9), ("imbalance", 2, -1), ("imbalance", -3, -2)]
+    rows = [
+        entry(n, time_s=float(n)) | {"kind": kind, "energy_mwh": mwh, "amount_utok": utok}
+        for n, (kind, mwh, utok) in enumerate(booked)
+    ]
+    store.checkpoint(b"", {}, [], rows)
+    assert store.sums("demo_meter", 0, 9) == list(totals_of(rows)) == [5, 12, 20, 2, 3, -5]
+    assert store.sums("demo_meter", 3, 4) == [1, 0, 0, 2, 0, -1]
+    assert store.sums("nobody", 0, 9) == [0] * 6
+    assert store.balance_utok("demo_meter", 2) == 7
+
+
+def test_the_sums_of_quarter_hours_are_found_by_time(store):
+    store.checkpoint(b"", {}, quarters={900.0: (1, 2), 1800.0: (3, 4), 2700.0: (5, 6)})
+    store.checkpoint(b"", {}, quarters={1800.0: (7, 8)})
+    assert store.quarters(0, 2700, 100) == {900.0: [1, 2], 1800.0: [7, 8]}
+    assert list(store.quarters(0, 9000, 2)) == [1800.0, 2700.0]
 
 
 def test_a_checkpoint_that_fails_half_way_changes_nothing(store):

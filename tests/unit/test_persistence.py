@@ -98,6 +98,44 @@ def machine(tmp_path):
     machine.saved.close()
 
 
+# The journal of the market.
+
+
+def test_statement_and_ledger_add_up_whatever_is_saved_of_them_by_now(machine):
+    def asked(what, **more):
+        (ack,) = machine.send(("demo_meter", "market/get", {"what": what} | more))
+        return ack.result
+
+    sell = {"side": "sell", "type": "market", "quantity_kwh": 1.5, "duration_sec": 900}
+    machine.send(
+        ("demo_meter", "switches/set", {"market_enabled": True, "daytime": True}),
+        ("meter_00002", "switches/set", {"market_enabled": True, "battery_reserve_pct": 100}),
+        ("demo_meter", "market/place", sell | {"type": "limit", "price": 0.2, "time_in_force": "GTC"}),
+        ("meter_00002", "market/place", sell | {"side": "buy", "quantity_kwh": 9, "duration_sec": 7200}),
+    )
+    machine.tick(4000.0)
+    machine.community.advance(1000.0)  # what it books is not saved yet
+    unsaved, all_quarters = asked("statement", limit=500), asked("ledger")["quarter_hours"]
+    assert (unsaved["total"], len(unsaved["entries"])) == (len(unsaved["entries"]),) * 2
+    assert unsaved["total"] > 2
+    machine.device.save()
+    saved = asked("statement", limit=500)
+    assert asked("ledger")["quarter_hours"] == all_quarters
+    assert saved == unsaved
+    amounts = [round(entry["amount_apt"] * 1e6) for entry in saved["entries"]]
+    assert sum(amounts) == round((saved["closing_balance_apt"] - saved["opening_balance_apt"]) * 1e6)
+    assert saved["entries"][-1]["balance_apt"] == saved["closing_balance_apt"]
+    newest = asked("statement", limit=2)
+    assert newest["entries"] == saved["entries"][-2:]
+    assert newest | {"entries": []} == saved | {"entries": []}
+    for name in ("sold_kwh", "bought_kwh", "not_delivered_kwh", "not_taken_kwh"):
+        (other,) = machine.send(("meter_00002", "market/get", {"what": "statement"}))
+        assert saved[name] + other.result[name] == pytest.approx(
+            sum(quarter[name] for quarter in all_quarters), abs=1e-9
+        )
+    assert asked("ledger", limit=1)["quarter_hours"] == all_quarters[-1:]
+
+
 # The checkpoint.
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -44,8 +45,9 @@ CREATE TABLE IF NOT EXISTS entries (
   time_s REAL AS (json_extract(value, '$.time_s'))
 );
 CREATE INDEX IF NOT EXISTS entries_of_meter ON entries (meter_id, time_s);
-CREATE INDEX IF NOT EXISTS entries_in_time ON entries (time_s);
 CREATE INDEX IF NOT EXISTS accounts ON entries (key) WHERE time_s IS NULL;
+DROP INDEX IF EXISTS entries_in_time;
+CREATE TABLE IF NOT EXISTS quarters (key REAL PRIMARY KEY, value TEXT);
 """
 
 
@@ -105,10 +107,12 @@ class CommunityStore:
         entries: Iterable[Mapping[str, object]] = (),
         retained: Iterable[tuple[str, float]] = (),
         cleared_until_s: float = float("-inf"),
+        quarters: Mapping[float, Sequence[int]] = MappingProxyType({}),
     ) -> None:
         """Write all of it, over earlier rows of the same key, and end the journal: it is contained in it.
 
-        Of `retained`, the pairs of `Saved.retained`, those whose time is `cleared_until_s` or before are forgotten.
+        `quarters` are sums over all entries by the quarter hour.  Of `retained`, the pairs of `Saved.retained`, those
+        whose time is `cleared_until_s` or before are forgotten.
         When this returns it survives the end of this process; a loss of power may cost the last few checkpoints, but
         nothing of the journal.
 
@@ -121,6 +125,7 @@ class CommunityStore:
             _upsert(db, "meters", ((meter_id, _json(values)) for meter_id, values in meters.items()))
             _upsert(db, "orders", ((row["order_id"], _json(row)) for row in orders))
             _upsert(db, "entries", ((row["entry_id"], _json(row)) for row in entries))
+            _upsert(db, "quarters", ((start_s, _json(list(sums))) for start_s, sums in quarters.items()))
             _upsert(db, "retained", retained)
             db.execute("DELETE FROM retained WHERE value <= ?", (cleared_until_s,))
             db.execute("DELETE FROM journal")
@@ -192,30 +197,37 @@ class CommunityStore:
         }
         return self._newest("orders", where, limit)
 
-    def entries(
-        self, meter_id: str | None = None, *, start_s: float | None = None, end_s: float | None = None, limit: int = 100
-    ) -> list[Row]:
-        """Return the newest `limit` ledger entries with start_s <= time < end_s, newest first."""
-        where = {"meter_id = ?": meter_id, "time_s >= ?": start_s, "time_s < ?": end_s}
-        return self._newest("entries", where, limit)
-
-    def journal_of(self, meter_id: str | None, start_s: float, end_s: float) -> list[Row]:
-        """Return the ledger entries of a meter (None: of all) with start_s <= time < end_s, in order of time."""
-        mine, values = ("meter_id = ? AND ", (meter_id,)) if meter_id is not None else ("", ())
-        sql = f"SELECT value FROM entries WHERE {mine}time_s >= ? AND time_s < ? ORDER BY time_s, key"  # noqa: S608 - our own words
+    def entries(self, meter_id: str, start_s: float, end_s: float, limit: int) -> list[Row]:
+        """Return the newest `limit` ledger entries of a meter with start_s <= time < end_s, in order of time."""
+        sql = (
+            "SELECT value FROM entries WHERE meter_id = ? AND time_s >= ? AND time_s < ?"
+            " ORDER BY time_s DESC, key DESC LIMIT ?"
+        )
         with self._connected() as db:
-            return _bodies(db.execute(sql, (*values, start_s, end_s)))
+            return _bodies(db.execute(sql, (meter_id, start_s, end_s, limit)))[::-1]
 
-    def balance_utok(self, meter_id: str, before_s: float, without: Sequence[str] = ()) -> int:
-        """Return what a meter's entries before a time add up to, some of them left out."""
+    def sums(self, meter_id: str, start_s: float, end_s: float) -> list[int]:
+        """Return what `rows.Totals` holds of the ledger entries of a meter with start_s <= time < end_s."""
+        sql = (
+            "SELECT count(*), total(max(mwh, 0) * metered), total(max(-mwh, 0) * metered),"
+            " total(max(mwh, 0) * NOT metered), total(max(-mwh, 0) * NOT metered), coalesce(sum(utok), 0) FROM ("
+            "SELECT json_extract(value, '$.kind') <> 'imbalance' AS metered,"
+            " json_extract(value, '$.energy_mwh') AS mwh, json_extract(value, '$.amount_utok') AS utok FROM entries"
+            " WHERE meter_id = ? AND time_s >= ? AND time_s < ?)"
+        )
         with self._connected() as db:
-            found = db.execute(
-                "SELECT coalesce(sum(json_extract(value, '$.amount_utok')), 0) FROM entries"
-                " WHERE meter_id = ? AND time_s < ? AND key NOT IN (SELECT value FROM json_each(?))",
-                (meter_id, before_s, orjson.dumps(without).decode()),
-            )
-            (total,) = found.fetchone()
-            return int(total)
+            return [int(total) for total in db.execute(sql, (meter_id, start_s, end_s)).fetchone()]
+
+    def quarters(self, start_s: float, end_s: float, limit: int) -> dict[float, list[int]]:
+        """Return the sums of the newest `limit` quarter hours that begin in a period, in order of time."""
+        sql = "SELECT key, value FROM quarters WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
+        with self._connected() as db:
+            found = db.execute(sql, (start_s, end_s, limit)).fetchall()
+        return {key: orjson.loads(value) for key, value in reversed(found)}
+
+    def balance_utok(self, meter_id: str, before_s: float) -> int:
+        """Return what a meter's entries before a time add up to."""
+        return self.sums(meter_id, float("-inf"), before_s)[-1]
 
     def close(self) -> None:
         """Let go of the file and its lock; whatever was saved is in it."""
@@ -260,7 +272,7 @@ def _upsert(db: sqlite3.Connection, table: str, rows: Iterable[tuple[object, obj
     db.executemany(sql, rows)
 
 
-def _json(row: Mapping[str, object]) -> str:
+def _json(row: object) -> str:
     return orjson.dumps(row).decode()
 
 

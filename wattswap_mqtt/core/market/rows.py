@@ -19,8 +19,8 @@ it is over.  To go on after a restart, only the accounts are needed.
 leg that ran to its end add up to what was traded, so those of both legs of a trade add up to nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from wattswap_mqtt.core.market.delivery import Delivery, Mark
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
@@ -38,6 +38,31 @@ class Changes(NamedTuple):
 
     orders: list[Row]
     entries: list[Row]
+
+
+class Totals(NamedTuple):
+    """What rows of the journal add up to, in mWh and utok; energies are >= 0."""
+
+    rows: int = 0
+    sold_mwh: int = 0
+    bought_mwh: int = 0
+    not_delivered_mwh: int = 0
+    not_taken_mwh: int = 0
+    amount_utok: int = 0
+
+    def plus(self, more: Sequence[int]) -> Self:
+        """Return the sum of two."""
+        return type(self)(*(one + other for one, other in zip(self, more, strict=True)))
+
+
+def totals_of(entries: Iterable[Row]) -> Totals:
+    """Add up rows of the journal."""
+    total = Totals()
+    for entry in entries:
+        sold, bought = max(entry["energy_mwh"], 0), max(-entry["energy_mwh"], 0)
+        energies = (0, 0, sold, bought) if entry["kind"] == "imbalance" else (sold, bought, 0, 0)
+        total = total.plus((1, *energies, entry["amount_utok"]))
+    return total
 
 
 def order_row(order: Order) -> Row:

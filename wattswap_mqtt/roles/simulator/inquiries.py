@@ -11,6 +11,7 @@ from wattswap_mqtt.contract.messages import GetMarket
 from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.pricing import QUARTER_S, from_millionths
+from wattswap_mqtt.core.market.rows import Totals
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.roles.simulator.summary import market_of
@@ -49,24 +50,25 @@ def _period(community: Community, asked: GetMarket) -> tuple[float, float]:
 def _statement(community: Community, persistence: Persistence, meter: int, asked: GetMarket) -> Row:
     start_s, end_s = _period(community, asked)
     meter_id, exchange = community.ids[meter], community.exchange
-    entries = persistence.entries(meter_id, start_s, end_s)
+    entries = persistence.entries(meter_id, start_s, end_s, asked.limit)
+    totals = persistence.totals(meter_id, start_s, end_s)
     opening_utok = persistence.balance_utok(meter_id, start_s)
-    balance_utok, lines = opening_utok, []
+    closing_utok = opening_utok + totals.amount_utok
+    balance_utok, lines = closing_utok - sum(entry["amount_utok"] for entry in entries), []
     for entry in entries:
         balance_utok += entry["amount_utok"]
         lines.append(_line(entry) | {"balance_apt": from_millionths(balance_utok)})
-    energy = _energy(entries)
     return {
         "meter_id": meter_id,
         "start": iso_utc(start_s),
         "end": iso_utc(end_s),
         "opening_balance_apt": from_millionths(opening_utok),
-        "closing_balance_apt": from_millionths(balance_utok),
+        "closing_balance_apt": from_millionths(closing_utok),
         "balance_apt": from_millionths(int(exchange.earnings_utok[meter] - exchange.spending_utok[meter])),
-        **energy,
-        "co2_kg": round((energy["bought_kwh"] - energy["sold_kwh"]) * CO2_KG_PER_KWH, 9),
-        "total": len(lines),
-        "entries": lines[-asked.limit :],
+        **_energy(totals),
+        "co2_kg": round(from_millionths(totals.bought_mwh - totals.sold_mwh) * CO2_KG_PER_KWH, 9),
+        "total": totals.rows,
+        "entries": lines,
     }
 
 
@@ -85,23 +87,19 @@ def _line(entry: Row) -> Row:
     }
 
 
-def _energy(entries: list[Row]) -> dict[str, float]:
-    metered = [entry["energy_mwh"] for entry in entries if entry["kind"] != "imbalance"]
-    missing = [entry["energy_mwh"] for entry in entries if entry["kind"] == "imbalance"]
+def _energy(totals: Totals) -> dict[str, float]:
     return {
-        "sold_kwh": from_millionths(sum(mwh for mwh in metered if mwh > 0)),
-        "bought_kwh": from_millionths(-sum(mwh for mwh in metered if mwh < 0)),
-        "not_delivered_kwh": from_millionths(sum(mwh for mwh in missing if mwh > 0)),
-        "not_taken_kwh": from_millionths(-sum(mwh for mwh in missing if mwh < 0)),
+        "sold_kwh": from_millionths(totals.sold_mwh),
+        "bought_kwh": from_millionths(totals.bought_mwh),
+        "not_delivered_kwh": from_millionths(totals.not_delivered_mwh),
+        "not_taken_kwh": from_millionths(totals.not_taken_mwh),
     }
 
 
 def _ledger(community: Community, persistence: Persistence, asked: GetMarket) -> Row:
     start_s, end_s = _period(community, asked)
     exchange = community.exchange
-    quarters: dict[float, list[Row]] = {}
-    for entry in persistence.entries(None, start_s, end_s):
-        quarters.setdefault(entry["time_s"] // QUARTER_S * QUARTER_S, []).append(entry)
+    quarters = persistence.quarters(start_s, end_s, asked.limit)
     accounts = exchange.accounts()
     return {
         "timestamp": iso_utc(community.clock_s),
@@ -115,19 +113,15 @@ def _ledger(community: Community, persistence: Persistence, asked: GetMarket) ->
             }
             for name, earned, spent in accounts[: asked.limit]
         ],
-        "quarter_hours": [
-            _quarter(quarter_s, entries) for quarter_s, entries in sorted(quarters.items())[-asked.limit :]
-        ],
+        "quarter_hours": [_quarter(quarter_s, totals) for quarter_s, totals in quarters.items()],
     }
 
 
-def _quarter(start_s: float, entries: list[Row]) -> Row:
+def _quarter(start_s: float, totals: Totals) -> Row:
     """Return what was metered in a quarter hour: bought = sold + imbalance, which the utility has delivered."""
-    energy = _energy(entries)
-    sold, bought = energy["sold_kwh"], energy["bought_kwh"]
     return {
         "start": iso_utc(start_s),
-        **energy,
-        "imbalance_kwh": round(bought - sold, 6),
-        "utility_apt": from_millionths(-sum(entry["amount_utok"] for entry in entries)),
+        **_energy(totals),
+        "imbalance_kwh": from_millionths(totals.bought_mwh - totals.sold_mwh),
+        "utility_apt": from_millionths(-totals.amount_utok),
     }

@@ -14,7 +14,8 @@ from wattswap_mqtt.contract.messages import OrderFilters
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.core.market.orders import OPEN
-from wattswap_mqtt.core.market.rows import Changes
+from wattswap_mqtt.core.market.pricing import QUARTER_S, quarter_start
+from wattswap_mqtt.core.market.rows import Changes, Totals, totals_of
 from wattswap_mqtt.roles.simulator.checkpoint import column_of, decode_checkpoint, encode_checkpoint
 from wattswap_mqtt.store.community_store import CommunityStore, JournalRow, Row
 
@@ -130,6 +131,7 @@ class Persistence:
                 self._entries.values(),
                 self._retained_unsaved.items(),
                 self._cleared_until_s,
+                self._summed(),
             )
         except StorageError as error:
             self._note(error)
@@ -140,6 +142,14 @@ class Persistence:
         self._retained_unsaved.clear()
         self._community.meters_saved()
         self._note(None)
+
+    def _summed(self) -> dict[float, Totals]:
+        """Return the sums of the quarter hours that have unsaved rows, with what is saved of them."""
+        summed = {}
+        for quarter_s, totals in self._unsaved_quarters().items():
+            stored = self._store.quarters(quarter_s, quarter_s + QUARTER_S, 1)
+            summed[quarter_s] = totals.plus(stored.get(quarter_s, Totals()))
+        return summed
 
     def keep_ahead(self) -> None:
         """Set more numbers of readings aside when they are used up: none is told twice, even after a crash."""
@@ -191,20 +201,49 @@ class Persistence:
         found.sort(key=_number, reverse=True)
         return found[: filters.limit]
 
-    def entries(self, meter_id: str | None, start_s: float, end_s: float) -> list[Row]:
-        """Return the journal of a meter (None: of all) for start_s <= time < end_s, in order of time.
+    def entries(self, meter_id: str, start_s: float, end_s: float, limit: int) -> list[Row]:
+        """Return the newest `limit` rows of a meter's journal for start_s <= time < end_s, in order of time.
 
         Raises:
             StorageError: the file cannot be read.
 
         """
-        found = {row["entry_id"]: row for row in self._store.journal_of(meter_id, start_s, end_s)}
-        found |= {
-            key: row
-            for key, row in self._entries.items()
-            if meter_id in (None, row["meter_id"]) and start_s <= row.get("time_s", -1.0) < end_s
-        }
-        return sorted(found.values(), key=lambda row: (row["time_s"], row["entry_id"]))
+        found = self._store.entries(meter_id, start_s, end_s, limit)
+        found += [row for row in self._unsaved(meter_id) if start_s <= row["time_s"] < end_s]
+        return sorted(found, key=lambda row: (row["time_s"], row["entry_id"]))[-limit:]
+
+    def totals(self, meter_id: str, start_s: float, end_s: float) -> Totals:
+        """Return what the journal of a meter adds up to for start_s <= time < end_s.
+
+        Raises:
+            StorageError: the file cannot be read.
+
+        """
+        unsaved = [row for row in self._unsaved(meter_id) if start_s <= row["time_s"] < end_s]
+        return totals_of(unsaved).plus(self._store.sums(meter_id, start_s, end_s))
+
+    def quarters(self, start_s: float, end_s: float, limit: int) -> dict[float, Totals]:
+        """Return what the journal of all adds up to in the newest `limit` quarter hours that begin in a period.
+
+        Raises:
+            StorageError: the file cannot be read.
+
+        """
+        found = {quarter_s: Totals(*sums) for quarter_s, sums in self._store.quarters(start_s, end_s, limit).items()}
+        for quarter_s, totals in self._unsaved_quarters().items():
+            if start_s <= quarter_s < end_s:
+                found[quarter_s] = totals.plus(found.get(quarter_s, Totals()))
+        return dict(sorted(found.items())[-limit:])
+
+    def _unsaved(self, meter_id: str) -> list[Row]:
+        return [row for row in self._entries.values() if row["meter_id"] == meter_id and "time_s" in row]
+
+    def _unsaved_quarters(self) -> dict[float, Totals]:
+        rows: dict[float, list[Row]] = {}
+        for row in self._entries.values():
+            if "time_s" in row:
+                rows.setdefault(quarter_start(row["time_s"]), []).append(row)
+        return {quarter_s: totals_of(some) for quarter_s, some in rows.items()}
 
     def balance_utok(self, meter_id: str, before_s: float) -> int:
         """Return what the journal of a meter adds up to before a time.
@@ -213,9 +252,8 @@ class Persistence:
             StorageError: the file cannot be read.
 
         """
-        mine = [row for row in self._entries.values() if row["meter_id"] == meter_id and "time_s" in row]
-        unsaved_utok: int = sum(row["amount_utok"] for row in mine if row["time_s"] < before_s)
-        return self._store.balance_utok(meter_id, before_s, [row["entry_id"] for row in mine]) + unsaved_utok
+        unsaved_utok: int = sum(row["amount_utok"] for row in self._unsaved(meter_id) if row["time_s"] < before_s)
+        return self._store.balance_utok(meter_id, before_s) + unsaved_utok
 
     def _note(self, error: StorageError | None) -> None:
         if error is not None and not self.failed:
