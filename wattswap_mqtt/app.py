@@ -69,10 +69,17 @@ async def running(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> As
             settings = await _start_broker(settings, stack)
         elif settings.embedded and settings.mqtt_port == 0:
             raise ConfigError("--mqtt-port 0 is for the process that holds the broker: say which port it has")
+        simulator = None
         if "simulator" in roles:
-            thread = await _start_simulator(settings, failed, stack)
+            simulator = _simulator(settings)
+            if "bridge" in roles:  # which comes later, and has to hear that the meters have started
+                simulator.audience.clear()
+            thread = SimulatorThread(simulator, failed)
+            stack.push_async_callback(thread.stop)
             await thread.first_telemetry()
         bridge = await _start_bridge(settings, stack) if "bridge" in roles else None
+        if simulator is not None:
+            simulator.audience.set()
         yield System(settings, bridge, failed)
 
 
@@ -90,9 +97,7 @@ async def _start_broker(settings: Settings, stack: AsyncExitStack) -> Settings:
     return settings.model_copy(update={"mqtt_port": broker.port, "mqtt_ws_port": broker.ws_port})
 
 
-async def _start_simulator(
-    settings: Settings, failed: "asyncio.Future[str]", stack: AsyncExitStack
-) -> "SimulatorThread":
+def _simulator(settings: Settings) -> "Simulator":
     from wattswap_mqtt.roles.simulator import Simulator
 
     if settings.embedded and settings.meters > EMBEDDED_METERS:
@@ -101,9 +106,7 @@ async def _start_simulator(
             settings.meters,
             EMBEDDED_METERS,
         )
-    thread = SimulatorThread(Simulator(settings, settings.broker_address), failed)
-    stack.push_async_callback(thread.stop)
-    return thread
+    return Simulator(settings, settings.broker_address)
 
 
 async def _start_bridge(settings: Settings, stack: AsyncExitStack) -> "FastAPI":

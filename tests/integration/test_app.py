@@ -74,6 +74,15 @@ def test_up_serves_mqtt_and_rest(system, make_probe):
     assert probe.wait_for_json("wattswap/meter/demo_meter/ack")["status"] == "ok"
 
 
+def test_the_bridge_of_a_system_hears_that_the_meters_have_started(system):
+    web, _, _ = system
+
+    def started():
+        return [event["meter_id"] for event in get(f"{web}/api/v1/events?type=started")["events"]]
+
+    wait_until(lambda: started() == ["demo_meter", "meter_00002", "meter_00003"], "all have started")
+
+
 def test_up_ends_in_order_and_goes_on_where_it_was(start, make_probe):
     process = start(*UP)
     web, address = ready(process)
@@ -228,7 +237,7 @@ class FailingSimulator:
     """A simulator that lives for a moment."""
 
     def __init__(self, _settings, _address):
-        self.announced = threading.Event()
+        self.announced = self.audience = threading.Event()
 
     def run(self, _stop):
         self.announced.set()

@@ -201,7 +201,6 @@ def test_what_is_no_command_of_ours_is_answered_by_nobody(meter):
         "wattswap/meter/demo meter/switch/daytime/set",
         "wattswap/meter/demo_meter/switch/daytime/set/more",
         "wattswap/meter/demo_meter/set",
-        "wattswap/meter/demo_meter/state/set",
         "wattswap/meter/demo_meter/market",
         "wattswap/meter/😀/scenario/set",
         "homeassistant/status",
@@ -211,6 +210,16 @@ def test_what_is_no_command_of_ours_is_answered_by_nobody(meter):
     assert acks(meter) == []
     assert not [m for m in list(meter.probe.received) if m.topic.endswith("/ack") and "demo_meter" not in m.topic]
     assert meter.switches()["daytime"] is False
+
+
+@pytest.mark.parametrize(
+    "below", ["switch/daytime", "daytime/set", "switches/daytime/set", "state/set", "market/order"]
+)
+def test_who_mistakes_the_topic_is_told_what_there_is(meter, below):
+    meter.probe.publish(f"{meter.topic}/{below}", b"ON")
+    ack = meter.probe.wait_for_json(f"{meter.topic}/ack")
+    assert (ack["command"], ack["code"]) == (below, "unknown_command")
+    assert "switch/{switch}/set" in ack["message"]
 
 
 def test_a_retained_command_is_ignored_and_that_is_said(probe, simulate, caplog):

@@ -60,7 +60,10 @@ class TestHealth:
         bridge.announce("west_00001", "west")
         bridge.tell("community/west/availability", "offline")
         assert bridge.told("/health")["status"] == "degraded"
-        bridge.tell("community/west/availability", "online")
+        for topic in ("availability", "status", "market"):
+            bridge.tell(f"community/west/{topic}", b"")
+        assert bridge.told("/health")["communities"].keys() == {"main"}
+        assert bridge.told("/health")["status"] == "ok"
         bridge.bridge.history.trouble = "the disk is full"
         assert bridge.told("/health")["history"]["trouble"] == "the disk is full"
         assert bridge.told("/health")["status"] == "degraded"

@@ -19,7 +19,7 @@ from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.mqtt import AsyncConnection, Message
 from wattswap_mqtt.roles.bridge.ask import Asker
 from wattswap_mqtt.roles.bridge.events import Happenings
-from wattswap_mqtt.roles.bridge.latest import Latest
+from wattswap_mqtt.roles.bridge.latest import Community, Latest
 from wattswap_mqtt.roles.bridge.live import MESSAGE, Live
 from wattswap_mqtt.store.history import History
 from wattswap_mqtt.store.levels import DAY_S, Policy
@@ -166,12 +166,14 @@ class Bridge:
         )
 
     def _community(self, community_id: str) -> bytes:
-        community = self.latest.communities[community_id]
+        community = self.latest.communities.get(community_id, Community())
         online = "online" if community.online else "offline"
         return orjson.dumps({"community": community_id, "availability": online, "status": community.status})
 
     def _market(self, community_id: str) -> bytes:
-        return orjson.dumps({"community": community_id, **self.latest.communities[community_id].market})
+        return orjson.dumps(
+            {"community": community_id, **self.latest.communities.get(community_id, Community()).market}
+        )
 
 
 def history_path(settings: Settings) -> Path:

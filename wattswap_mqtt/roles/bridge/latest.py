@@ -123,10 +123,12 @@ class Latest:
         """Take in a topic of a community: availability, status or market."""
         community = self.communities.setdefault(community_id, Community())
         if name == "availability":
-            community.availability = payload
+            community.availability = payload or None
             self._tell()
         else:
             setattr(community, name, json_object(payload) or {})
+        if not (payload or community.availability or community.status or community.market):
+            del self.communities[community_id]  # cleared: it is gone for good
 
     def snapshot(self, meter_id: str) -> bytes | None:
         """Return the snapshot of a meter that is there and well, else None: ask `expect` for the reason."""

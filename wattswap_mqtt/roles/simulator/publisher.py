@@ -5,6 +5,7 @@ What the broker holds of them when we connect is what an earlier connection, or 
 """
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -58,6 +59,8 @@ class Publisher:
         self._told_truth: set[int] = set()
         self._told_offline: set[int] = set()
         self._started = False
+        self.audience = threading.Event()
+        self.audience.set()
 
     def announce(self) -> None:
         """Publish everything that is retained; called at each connect, before anything else."""
@@ -78,7 +81,7 @@ class Publisher:
         if not self._started:
             self._started = True
             for meter in meters[: max(self._most_started, 1)]:
-                self._event(Event("started", self._community.clock_s, meter, {"boot_id": self._boot_id}))
+                self._community.note("started", meter, boot_id=self._boot_id)
         self._orders_again()  # last: there may be thousands
 
     def goodbye(self) -> None:
@@ -138,7 +141,9 @@ class Publisher:
                 self._retain(self._topics.order(meter_of_order(order_id) or "", order_id), b"")
 
     def events(self) -> None:
-        """Publish what has happened since the last call."""
+        """Publish what has happened since the last call; nobody is told of it twice, so it waits for the audience."""
+        if not self.audience.is_set():
+            return
         for event in self._community.take_events():
             self._event(event)
         for trade in self._community.exchange.tape.take():

@@ -90,6 +90,11 @@ class Simulator:
         """Let go of everything without having run."""
         self._at_the_end.close()
 
+    @property
+    def audience(self) -> threading.Event:
+        """Set but for who clears it before `run`: until it is set again events are kept back."""
+        return self._publisher.audience
+
     def wake(self) -> None:
         """Make `run` look at `stop` (from any thread)."""
         self._connection.wake()
