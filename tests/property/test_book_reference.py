@@ -1,5 +1,7 @@
 """The book against one that a child could check: a list, searched from end to end for every trade."""
 
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +89,23 @@ class Reference:
 @settings(deadline=None, max_examples=400)
 @given(quotes, st.lists(actions, max_size=60))
 def test_the_book_trades_as_the_reference_does(now, flow):
+    follow(now, flow)
+
+
+def test_a_long_flow_trades_as_the_reference_does():
+    """Long enough for the book to sweep out what is dead, many times."""
+    chance = random.Random(1)
+    flow = []
+    for _ in range(4000):
+        force = chance.choice(["GTD", "GTD", "GTC", "IOC", "FOK"])
+        price, quantity = chance.randrange(-3, 7) * 10_000, chance.randrange(1, 21)
+        order = ("enter", chance.randrange(5), chance.random() < 0.5, price, quantity, force, chance.randrange(13))
+        others = [("drop", chance.randrange(len(flow) + 1)), ("expire", chance.randrange(3))]
+        flow.append(order if chance.random() < 0.8 else chance.choice(others))
+    follow(Quotes(-40_000, 70_000), flow)
+
+
+def follow(now, flow):
     book, reference, time_s = Book(), Reference(), 0
     traded, entered = 0, {}
     for number, action in enumerate(flow):

@@ -135,6 +135,17 @@ def test_the_dead_are_swept_out():
     assert book.depth(3) == ([], [])
 
 
+def test_the_dates_of_what_was_traded_are_not_kept_until_they_come():
+    book = Book()
+    for number in range(2000):
+        enter(book, f"s{number}", "sell", 1, 0.2, expires_s=1e6 + number)
+        enter(book, f"b{number}", "buy", 1, 0.2)
+    enter(book, "last", "sell", 1, 0.2, expires_s=1e6 + 0.5)
+    assert sum(map(len, book._expiries.values())) < 200
+    assert len(book._seconds) == len(book._expiries)
+    assert book.expire(2e6) == ["last"]
+
+
 def test_what_takes_any_price_cannot_wait():
     with pytest.raises(ValueError, match="any price"):
         Book().rest(entry("x", "buy", 1))

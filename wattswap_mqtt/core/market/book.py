@@ -112,6 +112,7 @@ class Book:
         self._asks, self._bids = _Side(), _Side()
         self._expiries: dict[int, list[Entry]] = {}  # by the second; what waits no more may still be in it
         self._seconds: list[int] = []  # a heap of its keys
+        self._timed = 0  # how many are in them
         self._dead = 0
         self._crossed: Quotes | None = None  # nothing here would trade at these
 
@@ -189,6 +190,9 @@ class Book:
                 heapq.heappush(self._seconds, second)
             else:
                 same.append(entry)
+            self._timed += 1
+            if self._timed > 64 + 2 * len(self._entries):
+                self._forget_times()
 
     def drop(self, order_id: str) -> None:
         """Let an order wait no more, if it does."""
@@ -211,7 +215,7 @@ class Book:
                 due += (entry for entry in alive if (entry.expires_s or 0.0) <= now_s)
                 break
             due += alive
-            del self._expiries[heapq.heappop(self._seconds)]
+            self._timed -= len(self._expiries.pop(heapq.heappop(self._seconds)))
         due.sort(key=_expiry)
         for entry in due:
             del self._entries[entry.order_id]
@@ -251,8 +255,14 @@ class Book:
         if self._dead > 64 + len(self._entries):
             self._asks.sweep()
             self._bids.sweep()
-            self._expiries = {second: [e for e in same if e.left_mwh] for second, same in self._expiries.items()}
             self._dead = 0
+
+    def _forget_times(self) -> None:
+        """Drop the dates of what waits no more: most of what is traded had a date that is far away."""
+        alive = {second: [e for e in same if e.left_mwh] for second, same in self._expiries.items()}
+        self._expiries = {second: same for second, same in alive.items() if same}
+        self._seconds = sorted(self._expiries)
+        self._timed = sum(map(len, self._expiries.values()))
 
 
 def _expiry(entry: Entry) -> float:
