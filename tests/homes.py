@@ -5,11 +5,13 @@ from datetime import datetime
 import numpy as np
 import orjson
 
+from wattswap_mqtt.contract.scenario_files import builtin_scenarios
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.orders import OrderTerms
 from wattswap_mqtt.core.quantities import QUANTITIES, rounded
 from wattswap_mqtt.core.records import Flow, Register
+from wattswap_mqtt.core.scenarios import Scenario, scenario_named
 
 NOON_S = datetime.fromisoformat("2026-06-17T12:00:00+02:00").timestamp()
 """A Wednesday in summer at the default site."""
@@ -39,6 +41,14 @@ def set_home(homes: Community, meter: int, *, soc: float | None = None, load: fl
     if load is not None:
         homes.state.base_load_kw[meter] = load
     homes.set_switches(meter, switches)
+
+
+SCENARIOS = builtin_scenarios()
+
+
+def named(name: str) -> Scenario | None:
+    """Return one of the package's scenarios by slug or number; None for `none`."""
+    return None if name == "none" else scenario_named(name, SCENARIOS)
 
 
 def powers(homes: Community, meter: int = 0) -> dict[str, float]:

@@ -101,18 +101,23 @@ def _parser() -> Parser:
     watch = add("watch", _watch, "a live table of meters in the terminal")
     watch.add_argument("--meter", action="append", metavar="ID", help="only this meter (may be repeated)")
 
-    scenario = commands.add_parser("scenario", help="the documented scenarios: list, show, run and check")
+    scenario = commands.add_parser("scenario", help="scenarios: list, show, run, check; also your own, from files")
     actions = scenario.add_subparsers(title="actions", metavar="ACTION", required=True)
-    add("list", _scenario_list, "list the scenarios", settings=False, to=actions)
-    show = add(
-        "show", _scenario_show, "show a scenario: its switches and documented figures", settings=False, to=actions
-    )
-    show.add_argument("name", help="a scenario's name or number")
+    add("list", _scenario_list, "list the scenarios", to=actions)
+    show = add("show", _scenario_show, "show a scenario: what it sets, what happens, what is expected", to=actions)
+    show.add_argument("name", help="a scenario's name or number, or a file")
     run = add(
-        "run", _scenario_run, "set a scenario and compare what the meter reports with what is documented", to=actions
+        "run", _scenario_run, "play a scenario and compare what the meter tells with what is expected", to=actions
     )
-    run.add_argument("name", help="a scenario's name or number, or `all`")
+    run.add_argument("name", help="a scenario's name or number, a file (mine.yaml), or `all`")
     run.add_argument("--meter", metavar="ID", help="with --broker mqtt://…: the meter to set [the community's first]")
+    run.add_argument("--accelerate", type=float, metavar="X", help="play it so many times as fast [as fast as it goes]")
+    run.add_argument("--expect-only", action="store_true", help="send no commands, judge only: for real meters")
+    run.add_argument("--junit", type=Path, metavar="FILE", help="write what was found as JUnit's XML as well")
+    run.add_argument("--json", action="store_true", help="print what was found as JSON")
+    check = add("check", _scenario_check, "check files of scenarios, and do nothing else", settings=False, to=actions)
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files")
+    add("schema", _scenario_schema, "print the JSON schema of a scenario, for editors", settings=False, to=actions)
 
     docs = add("docs", _docs, "write the tables in the docs and the AsyncAPI file anew", settings=False)
     docs.add_argument("--check", action="store_true", help="change nothing; exit code 1 if something is out of date")
@@ -186,22 +191,47 @@ def what_to_paste(settings: Settings, roles: Sequence[Role]) -> str:
     return "\n".join(lines)
 
 
-def _scenario_list(_args: argparse.Namespace) -> None:
-    from wattswap_mqtt import scenario_runner
+def _scenario_list(args: argparse.Namespace) -> None:
+    from wattswap_mqtt import scenario_report
+    from wattswap_mqtt.contract.scenario_files import Catalogue
 
-    scenario_runner.print_list()
+    scenario_report.print_list(list(Catalogue(_settings(args).scenarios).scenarios.values()))
 
 
 def _scenario_show(args: argparse.Namespace) -> None:
-    from wattswap_mqtt import scenario_runner
+    from wattswap_mqtt import scenario_report, scenario_runner
 
-    scenario_runner.print_scenario(args.name)
+    scenario_report.print_scenario(scenario_runner.named(args.name, _settings(args)))
 
 
 def _scenario_run(args: argparse.Namespace) -> int:
     from wattswap_mqtt import scenario_runner
 
-    return scenario_runner.run(_quietly(_settings(args)), args.name, args.meter)
+    options = scenario_runner.Options(args.meter, args.accelerate, args.expect_only, args.junit, args.json)
+    return scenario_runner.run(_quietly(_settings(args)), args.name, options)
+
+
+def _scenario_check(args: argparse.Namespace) -> int:
+    from wattswap_mqtt.contract.scenario_files import read_file
+
+    wrong = 0
+    for path in args.files:
+        try:
+            scenario = read_file(path)
+        except ConfigError as error:
+            wrong += 1
+            print(f"wattswap: {error}", file=sys.stderr)
+        else:
+            print(f"{path}: {scenario.slug}, {len(scenario.events)} events, {len(scenario.expect)} expectations")
+    return 2 if wrong else 0
+
+
+def _scenario_schema(_args: argparse.Namespace) -> None:
+    import json
+
+    from wattswap_mqtt.contract.scenario_model import scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=2, ensure_ascii=False))
 
 
 def _watch(args: argparse.Namespace) -> None:

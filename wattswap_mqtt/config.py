@@ -157,6 +157,9 @@ class Settings(BaseModel):
     auto_buy_price: Price | None = Field(
         None, description="homes below their reserve bid this for the energy to fill it, apt/kWh; off unless given"
     )
+    scenarios: Annotated[Path, AfterValidator(_directory)] | None = Field(
+        None, description="folder of more scenarios, one YAML file each; see docs/scenarios.md"
+    )
     publish_interval: float = Field(
         1.0, ge=0.01, le=3600, allow_inf_nan=False, description="seconds between two states of a meter"
     )

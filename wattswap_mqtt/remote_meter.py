@@ -1,17 +1,20 @@
-"""One meter as a client of the broker sees it: commands with their answers, and the states that follow."""
+"""One meter as a client of the broker sees it: commands with their answers, and what it tells."""
 
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
 from wattswap_mqtt.config import Settings
+from wattswap_mqtt.contract import topics as channels
 from wattswap_mqtt.contract.answers import Ack, decode_ack
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.errors import BrokerError, WattSwapError
+from wattswap_mqtt.core.trace import Trace
 from wattswap_mqtt.mqtt import Connection, Message
 
 PATIENCE_S = 5.0
@@ -20,22 +23,36 @@ Json = Mapping[str, Any]
 
 
 class RemoteMeter:
-    """A connection to the broker of `settings`, and what came in on the topics of one meter."""
+    """A connection to the broker of `settings`, and what came in on the topics of one meter.
 
-    def __init__(self, settings: Settings, meter_id: str) -> None:
-        self._topics = Topics(settings.base_topic, settings.discovery_prefix)
-        self._meter_id = meter_id
-        self._state = self._topics.state(meter_id)
-        self._truth = self._topics.truth(meter_id)
-        self._ack = self._topics.ack(meter_id)
-        self._status = self._topics.community_status(settings.community)
-        self._latest: dict[str, Json] = {}
+    `patience_s` is how long it is waited for a state, or an answer.
+    """
+
+    def __init__(self, settings: Settings, meter_id: str, *, patience_s: float | None = None) -> None:
+        self.meter_id = meter_id
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
+        self._topics = topics = Topics(settings.base_topic, settings.discovery_prefix)
+        self._kinds: dict[str, Callable[[Json], None]] = {
+            topics.state(meter_id): self._on_state,
+            topics.truth(meter_id): self._on_truth,
+            topics.switches(meter_id): self._on_switches,
+            topics.event(meter_id): self._on_event,
+        }
+        self._ack = topics.ack(meter_id)
+        self._status = topics.community_status(settings.community)
+        self._latest_status: Json | None = None
         self._acks: dict[str, Ack] = {}
+        self._switches: Json = {}
+        self._state: Json | None = None
+        self._log: list[tuple[str, Json]] = []
+        self._trace: Trace | None = None
         self._where = str(settings.broker_address)
+        orders = topics.order(meter_id, "+")
+        self._orders = orders.removesuffix("+")
         self._connection = Connection(
             settings.broker_address,
             f"wattswap-client-{uuid.uuid4().hex[:8]}",
-            subscriptions=[(self._ack, 1), (self._status, 0), (self._state, 0), (self._truth, 0)],
+            subscriptions=[(self._ack, 1), (self._status, 0), (orders, 1), *((name, 1) for name in self._kinds)],
             on_message=self._on_message,
             on_connect=lambda: None,
         )
@@ -49,7 +66,9 @@ class RemoteMeter:
         """
         try:
             self._wait_for(
-                lambda: self._connection.connected, lambda: BrokerError(f"no broker answers at {self._where}")
+                lambda: self._connection.connected,
+                lambda: BrokerError(f"no broker answers at {self._where}"),
+                min(self._patience_s, PATIENCE_S),
             )
         except BaseException:
             self._connection.close()
@@ -65,9 +84,9 @@ class RemoteMeter:
     def community_status(self) -> Json:
         """Return the latest status of the meter's community."""
         self._wait_for(
-            lambda: self._status in self._latest, lambda: WattSwapError(f"no simulator publishes {self._status}")
+            lambda: self._latest_status is not None, lambda: WattSwapError(f"no simulator publishes {self._status}")
         )
-        return self._latest[self._status]
+        return self._latest_status or {}
 
     def command(self, below: str, value: object) -> object:
         """Send a command that takes a `value`, and return the result in its answer.
@@ -78,38 +97,119 @@ class RemoteMeter:
         """
         number = uuid.uuid4().hex
         payload = orjson.dumps({"value": value, "id": number})
-        self._connection.publish(self._topics.command(self._meter_id, below), payload, qos=1)
+        self._connection.publish(self._topics.command(self.meter_id, below), payload, qos=1)
         self._wait_for(
-            lambda: number in self._acks, lambda: WattSwapError(f"no answer to {below} from {self._meter_id}")
+            lambda: number in self._acks, lambda: WattSwapError(f"no answer to {below} from {self.meter_id}")
         )
         ack = self._acks.pop(number)
         if ack.status != "ok":
-            raise WattSwapError(f"{self._meter_id} refused {below}: {ack.message}")
+            raise WattSwapError(f"{self.meter_id} refused {below}: {ack.message}")
         return ack.result
 
-    def next_state(self, *, with_truth: bool) -> tuple[Json, Json | None]:
-        """Return the next state that is published from now on, and the truth of the same moment if there is one."""
-        seen = self._seq(self._state)
+    def begin(self, scenario: object) -> Trace:
+        """Set a scenario, by name or as a whole, and return the trace of what the meter tells from then on.
 
-        def complete() -> bool:
-            state = self._seq(self._state)
-            return state > seen and (not with_truth or self._seq(self._truth) == state)
+        The state that shows its effect comes first: it is the last one before the event that tells of it.
+        """
+        self._trace = None
+        self._log.clear()
+        self.command(channels.SET_SCENARIO.below, scenario)
+        is_set = [n for n, (kind, told) in enumerate(self._log) if told.get("event_type") == "scenario_set"]
+        if not is_set:
+            raise WattSwapError(f"{self.meter_id} has not told that the scenario was set")
+        began_s = datetime.fromisoformat(self._log[is_set[-1]][1]["timestamp"]).timestamp()
+        states = [n for n, (kind, _) in enumerate(self._log[: is_set[-1]]) if kind == "state"]
+        return self._replay(Trace(began_s), states[-1] if states else is_set[-1])
 
-        self._wait_for(complete, lambda: WattSwapError(f"{self._meter_id} publishes no states"))
-        return self._latest[self._state], self._latest[self._truth] if with_truth else None
+    def watch(self) -> Trace:
+        """Return the trace of what the meter tells from its next state on; nothing is sent to it."""
+        self._wait_for(lambda: any(kind == "state" for kind, _ in self._log), self._silent)
+        first = next(n for n, (kind, _) in enumerate(self._log) if kind == "state")
+        began_s = datetime.fromisoformat(self._log[first][1]["timestamp"]).timestamp()
+        return self._replay(Trace(began_s), first)
 
-    def _seq(self, topic: str) -> int:
-        return int(self._latest[topic]["seq"]) if topic in self._latest else -1
+    def follow(self, trace: Trace, until_s: float, progress: Callable[[float], None]) -> None:
+        """Wait until a trace reaches beyond a time after its start, and tell how far it is on the way."""
+        while trace.after_s <= until_s:
+            seen = len(trace.samples)
+            progress(max(trace.after_s, 0.0))
+            self._wait_for(lambda seen=seen: len(trace.samples) > seen, self._silent)  # type: ignore[misc] # a default
+
+    def _replay(self, trace: Trace, first: int) -> Trace:
+        log, self._log, self._trace = self._log[first:], [], trace
+        trace.switches(self._switches)
+        self._state = None
+        for kind, told in log:
+            if kind == "state":
+                self._on_state(told)
+            elif kind == "truth":
+                self._on_truth(told)
+            elif kind == "order":
+                trace.order(told)
+            else:
+                trace.event(told)
+        return trace
+
+    def _silent(self) -> WattSwapError:
+        return WattSwapError(f"{self.meter_id} publishes no states at {self._where}")
+
+    def _on_state(self, state: Json) -> None:
+        if self._trace is None:
+            self._log.append(("state", state))
+            return
+        self._take_state()
+        self._state = state
+        if not self._switches.get("fault_inject"):
+            self._take_state()
+
+    def _on_truth(self, truth: Json) -> None:
+        if self._trace is None:
+            self._log.append(("truth", truth))
+        elif self._state is not None and truth["seq"] == self._state["seq"]:
+            self._take_state(truth)
+
+    def _take_state(self, truth: Json | None = None) -> None:
+        """Hand the state that came last to the trace: one of a faulty meter has waited for its truth."""
+        state, self._state = self._state, None
+        if self._trace is not None and state is not None:
+            self._trace.state(state, truth)
+
+    def _on_switches(self, values: Json) -> None:
+        self._switches = values
+        if self._trace is not None:
+            self._trace.switches(values)
+
+    def _on_event(self, event: Json) -> None:
+        if self._trace is None:
+            self._log.append(("event", event))
+        else:
+            self._trace.event(event)
+
+    def _on_order(self, order: Json) -> None:
+        if self._trace is None:
+            self._log.append(("order", order))
+        else:
+            self._trace.order(order)
 
     def _on_message(self, message: Message) -> None:
         if message.topic == self._ack:
             if (ack := decode_ack(message.payload)) is not None:
                 self._acks[str(ack.id)] = ack
-        elif message.payload:  # an empty one clears what was retained
-            self._latest[message.topic] = orjson.loads(message.payload)
+            return
+        if not message.payload:  # clears what was retained
+            return
+        told = orjson.loads(message.payload)
+        if message.topic == self._status:
+            self._latest_status = told
+        elif message.topic.startswith(self._orders):
+            self._on_order(told)
+        elif (kind := self._kinds.get(message.topic)) is not None:
+            kind(told)
 
-    def _wait_for(self, happened: Callable[[], bool], otherwise: Callable[[], WattSwapError]) -> None:
-        until_s = time.monotonic() + PATIENCE_S
+    def _wait_for(
+        self, happened: Callable[[], bool], otherwise: Callable[[], WattSwapError], patience_s: float | None = None
+    ) -> None:
+        until_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         while not happened():
             rest_s = until_s - time.monotonic()
             if rest_s <= 0:

@@ -1,207 +1,183 @@
-"""`wattswap scenario`: what is documented of the scenarios, and whether a meter does it, asked over MQTT only."""
+"""`wattswap scenario run`: plays scenarios on a meter over MQTT, and judges what it tells."""
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from wattswap_mqtt.app import running
 from wattswap_mqtt.config import Settings
+from wattswap_mqtt.contract.scenario_files import SUFFIXES, Catalogue, document_and_scenario
+from wattswap_mqtt.contract.scenario_tables import span
 from wattswap_mqtt.core.errors import CommandError, ConfigError
+from wattswap_mqtt.core.expectations import Finding, judge
 from wattswap_mqtt.core.plant import meter_ids
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS, Scenario, scenario_named
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, QUARTER_S, Scenario, scenario_named
+from wattswap_mqtt.core.trace import Trace
 from wattswap_mqtt.remote_meter import RemoteMeter
+from wattswap_mqtt.scenario_report import Played, report
 
-TOLERANCE_KW = 0.05
-NOISY_TOLERANCE_KW = 0.5
-"""On the mean of a quarter hour, where the appliances swing."""
-TOLERANCE_RATIO = 0.01
-QUARTER_S = 900.0
-HURRY = 300.0
-"""Time acceleration under which a quarter hour is measured."""
-
-Json = Mapping[str, Any]
-FIGURES = {
-    "pv_kw": ("pv", "pv_power_kw"),
-    "battery_kw": ("battery", "battery_power_kw"),
-    "ev_kw": ("ev", "power_kw"),
-    "import_kw": ("grid", "grid_import_kw"),
-    "export_kw": ("grid", "grid_export_kw"),
-    "net_kw": ("derived", "net_power_kw"),
-}
-REGISTERS = {
-    "pv_kw": {"pv_energy_kwh": 1},
-    "battery_kw": {"battery_discharged_kwh": 1, "battery_charged_kwh": -1},
-    "ev_kw": {"ev_energy_kwh": 1},
-    "import_kw": {"energy_imported_kwh": 1},
-    "export_kw": {"energy_exported_kwh": 1},
-    "net_kw": {"energy_exported_kwh": 1, "energy_imported_kwh": -1},
-}
-"""The registers of `derived` whose growth gives the mean of each figure."""
+SAMPLES_A_QUARTER = 20
+SAMPLES_AT_LEAST = 120
+"""How closely a scenario is looked at, by default: so many states in a quarter of an hour, or in a long scenario."""
+MOST_ACCELERATION = 3600.0
+ATTEMPTS = 3
+SLOWER = 4.0
+"""What a busy machine has told too little of is played again, and so much slower."""
+REAL_METER_PATIENCE_S = 120.0
+PRIVATE_START = datetime(2026, 6, 21, 10, tzinfo=UTC)
+"""When a private community begins, unless told otherwise: runs repeat."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One documented figure beside the measured one."""
+class Part:
+    """A scenario to be played, and what is sent to set it: its name, or all of it."""
 
-    figure: str
-    documented: str
-    measured: str
-    holds: bool
+    scenario: Scenario
+    sent: object
 
 
-def run(settings: Settings, name: str, meter_id: str | None) -> int:
-    """Set one scenario, or `all`, on a meter, print what it reports beside what is documented; return the exit code.
+@dataclass(frozen=True)
+class Options:
+    """How scenarios are run; see the command's help."""
+
+    meter_id: str | None = None
+    accelerate: float | None = None
+    expect_only: bool = False
+    junit: Path | None = None
+    as_json: bool = False
+
+
+def run(settings: Settings, name: str, options: Options) -> int:
+    """Play a scenario (a name, a number or a file) or `all`, print what was found, and return the exit code.
 
     With an external broker the meter is one of the system that runs there; otherwise it is one of a private community
-    without noise, which ends with the check.
+    without noise, which ends with the run.
 
     Raises:
-        ConfigError: there is no such scenario.
+        ConfigError: there is no such scenario, it is wrong, or options do not fit together.
         WattSwapError: the meter does not answer.
 
     """
-    scenarios = list(SCENARIOS.values()) if name == "all" else [_named(name)]
+    parts = _parts(settings, name)
+    if options.accelerate is not None and not 0 < options.accelerate <= MOST_ACCELERATION:
+        raise ConfigError(f"--accelerate takes a number above 0, up to {MOST_ACCELERATION:g}")
     if not settings.embedded:
-        return _check(settings, scenarios, meter_id)
-    if meter_id is not None:
-        raise ConfigError("--meter chooses a meter of a running system: give its broker as well, --broker mqtt://…")
+        if options.expect_only and options.accelerate is not None:
+            raise ConfigError("--accelerate sends a command, --expect-only sends none: leave one of them out")
+        return _play_all(settings, parts, options)
+    if options.meter_id is not None or options.expect_only:
+        flag = "--expect-only judges" if options.expect_only else "--meter chooses"
+        raise ConfigError(f"{flag} a meter of a running system: give its broker as well, --broker mqtt://…")
     with tempfile.TemporaryDirectory(prefix="wattswap-") as directory:
-        private = settings.model_copy(
-            update={
-                "mqtt_host": "127.0.0.1",
-                "mqtt_port": 0,
-                "mqtt_ws_port": None,
-                "data_dir": Path(directory),
-                "meters": 1,
-                "load_noise": 0.0,
-                "publish_interval": 0.1,
-            }
-        )
-        return asyncio.run(_check_privately(private, scenarios))
+        return asyncio.run(_play_privately(_private(settings, Path(directory)), parts, options))
 
 
-async def _check_privately(settings: Settings, scenarios: Sequence[Scenario]) -> int:
+def _private(settings: Settings, directory: Path) -> Settings:
+    """Return the settings of a community of one home that nobody else knows of; what was asked for stays."""
+    wanted = {"load_noise": 0.0, "publish_interval": 0.05, "start": PRIVATE_START}
+    private = {"mqtt_host": "127.0.0.1", "mqtt_port": 0, "mqtt_ws_port": None, "data_dir": directory, "meters": 1}
+    asked = {name: value for name, value in wanted.items() if name not in settings.model_fields_set}
+    return settings.model_copy(update=private | asked)
+
+
+async def _play_privately(settings: Settings, parts: Sequence[Part], options: Options) -> int:
     async with running(settings, ("broker", "simulator")) as system:
-        return await asyncio.to_thread(_check, system.settings, scenarios, None)
+        return await asyncio.to_thread(_play_all, system.settings, parts, options)
 
 
-def _check(settings: Settings, scenarios: Sequence[Scenario], meter_id: str | None) -> int:
-    console = Console()
-    table = Table("", "documented", "measured", "", show_edge=False)
-    meter_id = meter_id or meter_ids(settings.community, 1)[0]
-    all_hold = True
-    with RemoteMeter(settings, meter_id) as meter, console.status("") as progress:
-        noisy = meter.community_status()["load_noise"] > 0
-        acceleration = meter.community_status()["time_acceleration"]
-        for scenario in scenarios:
-            progress.update(f"{scenario.number}. {scenario.title}")
-            findings = list(_findings(meter, scenario, noisy=noisy))
-            all_hold &= all(finding.holds for finding in findings)
-            table.add_row(f"[bold]{scenario.number}. {scenario.slug}[/]")
-            for finding in findings:
-                verdict = "[green]ok[/]" if finding.holds else "[red bold]differs[/]"
-                table.add_row(finding.figure, finding.documented, finding.measured, verdict)
-            table.add_section()
-        if len(scenarios) > 1:
-            meter.command("scenario/set", NO_SCENARIO)
-        elif noisy:
-            meter.command("scenario/set", scenarios[0].slug)  # measuring has set the time acceleration by hand
-        meter.command("switch/time_acceleration/set", acceleration)
-    console.print(table)
-    kind = f"mean of a quarter hour, within {NOISY_TOLERANCE_KW} kW" if noisy else f"within {TOLERANCE_KW} kW"
-    console.print(f"{'All as documented' if all_hold else 'Not as documented'} ({meter_id}, {kind}).")
-    return 0 if all_hold else 1
+def _play_all(settings: Settings, parts: Sequence[Part], options: Options) -> int:
+    meter_id = options.meter_id or meter_ids(settings.community, 1)[0]
+    patience_s = REAL_METER_PATIENCE_S if options.expect_only else None
+    played: list[Played] = []
+    with RemoteMeter(settings, meter_id, patience_s=patience_s) as meter, _progress(len(parts)) as progress:
+        if options.expect_only:
+            played = [_watched(meter, part.scenario, progress(number, part)) for number, part in enumerate(parts)]
+        else:
+            before = meter.community_status()["time_acceleration"]
+            played = [_played(meter, part, options.accelerate, progress(n, part)) for n, part in enumerate(parts)]
+            if len(parts) > 1:
+                meter.command("scenario/set", NO_SCENARIO)
+            meter.command("switch/time_acceleration/set", before)
+    return report(meter_id, played, junit=options.junit, as_json=options.as_json, lenient=options.expect_only)
 
 
-def _findings(meter: RemoteMeter, scenario: Scenario, *, noisy: bool) -> Iterable[Finding]:
-    meter.command("scenario/set", scenario.slug)
-    faulty = bool(scenario.switches["fault_inject"])
-    state, truth = meter.next_state(with_truth=faulty)
-    status_line = state["derived"]["system_status"]
-    if noisy:
-        measured = _quarter_hour(meter, truth_wanted=faulty)
-    else:
-        measured = {figure: (truth or state)[section][field] for figure, (section, field) in FIGURES.items()}
-    tolerance = NOISY_TOLERANCE_KW if noisy else TOLERANCE_KW
-    for figure, documented in asdict(scenario.expected).items():
-        holds = abs(measured[figure] - documented) <= tolerance
-        yield Finding(figure.replace("_kw", " kW"), f"{documented:g}", f"{measured[figure]:.3f}", holds)
-    if truth is not None:
-        yield from _bias(scenario, state, truth)
-    yield Finding("status", scenario.status_line, status_line, status_line == scenario.status_line)
+def _played(meter: RemoteMeter, part: Part, accelerate: float | None, progress: Callable[[float], None]) -> Played:
+    """Play a scenario; once more, and slower, if too little was told of what it expects."""
+    status = meter.community_status()
+    noisy = status["load_noise"] > 0
+    duration_s = part.scenario.duration_s(noisy=noisy)
+    pace = accelerate or _pace(duration_s, status["publish_interval_s"])
+    began_s = time.monotonic()
+    for _ in range(ATTEMPTS):
+        trace = meter.begin(part.sent)
+        own_pace = part.scenario.switches["time_acceleration"] != 1.0
+        if not own_pace and pace != 1.0:
+            meter.command("switch/time_acceleration/set", pace)
+        meter.follow(trace, duration_s, progress)
+        findings = _judged(part.scenario, trace, noisy=noisy)
+        if own_pace or all(finding.verdict != "unknown" for finding in findings):
+            break
+        pace = max(pace / SLOWER, 1.0)
+    return Played(part.scenario, findings, time.monotonic() - began_s)
 
 
-def _bias(scenario: Scenario, state: Json, truth: Json) -> Iterable[Finding]:
-    """Compare what a biased meter reports with the truth (the other findings are about the truth)."""
-    faults = scenario.switches["fault_inject"]
-    if not isinstance(faults, Mapping) or "bias_pct" not in faults:
-        return
-    documented = 1.0 + float(str(faults["bias_pct"])) / 100.0
-    for figure in ("pv_kw", "net_kw"):
-        section, field = FIGURES[figure]
-        ratio = state[section][field] / truth[section][field]
-        holds = abs(ratio - documented) <= TOLERANCE_RATIO
-        yield Finding(f"{figure.removesuffix('_kw')}, measured : true", f"{documented:.2f}", f"{ratio:.3f}", holds)
+def _watched(meter: RemoteMeter, scenario: Scenario, progress: Callable[[float], None]) -> Played:
+    """Judge a meter that nothing is sent to; what is real is noisy."""
+    began_s = time.monotonic()
+    trace = meter.watch()
+    meter.follow(trace, scenario.duration_s(noisy=True), progress)
+    return Played(scenario, _judged(scenario, trace, noisy=True), time.monotonic() - began_s)
 
 
-def _quarter_hour(meter: RemoteMeter, *, truth_wanted: bool) -> dict[str, float]:
-    """Return the mean of each figure over a quarter of an hour, from the registers."""
-
-    def look() -> Json:
-        state, truth = meter.next_state(with_truth=truth_wanted)
-        return truth or state
-
-    meter.command("switch/time_acceleration/set", HURRY)
-    first = last = look()
-    while (hours := _hours_between(first, last)) < QUARTER_S / 3600.0:
-        last = look()
-    return {
-        figure: sum(sign * (last["derived"][name] - first["derived"][name]) for name, sign in names.items()) / hours
-        for figure, names in REGISTERS.items()
-    }
+def _judged(scenario: Scenario, trace: Trace, *, noisy: bool) -> list[Finding]:
+    return [judge(expectation, trace.samples, noisy=noisy) for expectation in scenario.expect]
 
 
-def _hours_between(first: Json, last: Json) -> float:
-    begin, end = (datetime.fromisoformat(state["timestamp"]) for state in (first, last))
-    return (end - begin).total_seconds() / 3600.0
+def _pace(duration_s: float, interval_s: float) -> float:
+    """Return the acceleration at which enough states are published."""
+    closest = max(QUARTER_S / SAMPLES_A_QUARTER, duration_s / SAMPLES_AT_LEAST)
+    return min(max(closest / interval_s, 1.0), MOST_ACCELERATION)
 
 
-def _named(name: str) -> Scenario:
-    try:
-        return scenario_named(name)
-    except CommandError as error:
-        raise ConfigError(error.message) from None
+@contextmanager
+def _progress(parts: int) -> Iterator[Callable[[int, Part], Callable[[float], None]]]:
+    """Show, on a terminal, what is being played and how far it is."""
+    with Console(stderr=True).status("") as status:
+
+        def begin(number: int, part: Part) -> Callable[[float], None]:
+            of = span(part.scenario.duration_s(noisy=True))
+            return lambda after_s: status.update(f"{number + 1}/{parts} {part.scenario.slug}: {span(after_s)} of {of}")
+
+        yield begin
 
 
-def print_list() -> None:
-    """Print all scenarios."""
-    table = Table("", "name", "pv kW", "battery", "ev", "import", "export", "net", box=None)
-    for scenario in SCENARIOS.values():
-        figures = [f"{value:g}" for value in asdict(scenario.expected).values()]
-        table.add_row(str(scenario.number), scenario.slug, *figures)
-    Console().print(table)
+def _parts(settings: Settings, name: str) -> list[Part]:
+    path = Path(name)
+    if path.suffix in SUFFIXES:
+        document, scenario = document_and_scenario(path)
+        return [Part(scenario, document)]
+    scenarios = Catalogue(settings.scenarios).scenarios
+    wanted = list(scenarios.values()) if name == "all" else [named(name, settings)]
+    return [Part(scenario, scenario.slug) for scenario in wanted]
 
 
-def print_scenario(name: str) -> None:
-    """Print one scenario: its switches, where it starts, and what is documented.
+def named(name: str, settings: Settings) -> Scenario:
+    """Return the scenario with a name or number, or in a file.
 
     Raises:
-        ConfigError: there is no such scenario.
+        ConfigError: there is no such scenario, or it is wrong.
 
     """
-    scenario = _named(name)
-    console = Console()
-    console.print(f"[bold]{scenario.number}. {scenario.title}[/]  ({scenario.slug})")
-    console.print(f"starts at {scenario.soc_pct:g} % state of charge, base load {scenario.base_load_kw:g} kW")
-    for title, values in (("switches", scenario.switches), ("documented", asdict(scenario.expected))):
-        console.print(f"\n[bold]{title}[/]")
-        for key, value in values.items():
-            console.print(f"  {key:22} {value}", highlight=False)
-    console.print(f"  {'status':22} {scenario.status_line}")
+    if Path(name).suffix in SUFFIXES:
+        return document_and_scenario(Path(name))[1]
+    try:
+        return scenario_named(name, Catalogue(settings.scenarios).scenarios)
+    except CommandError as error:
+        raise ConfigError(f"{error.message}; or a file such as mine.yaml") from None

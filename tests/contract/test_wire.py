@@ -6,6 +6,7 @@ import orjson
 import pytest
 from committed import check
 from fits import problems
+from homes import SCENARIOS, named
 
 from wattswap_mqtt.contract import schema
 from wattswap_mqtt.contract.answers import accepted, encode_ack, encode_event, rejected
@@ -15,7 +16,6 @@ from wattswap_mqtt.contract.messages import RejectedCommand, parse_command
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.contract.topics import CHANNELS, Topics
 from wattswap_mqtt.core.community import Community
-from wattswap_mqtt.core.scenarios import SCENARIOS
 from wattswap_mqtt.core.switches import SWITCHES
 
 START_S = 1_781_000_000.0
@@ -92,7 +92,7 @@ def encoded(community, last_trade=None):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_snapshots_fit_their_schema(name):
     community = Community(["demo_meter", "meter_00002"], start_s=START_S)
-    community.set_scenario(0, name)
+    community.set_scenario(0, named(name))
     for _ in range(3):
         community.advance(1.0)
         for snapshot in encoded(community):

@@ -208,24 +208,6 @@ def test_an_asgi_server_is_told_of_wrong_settings(start):
     assert process.said["err"] == "wattswap: WATTSWAP_METERS takes a whole number from 1 to 100000, not '0'\n"
 
 
-def test_all_scenarios_are_as_documented(start):
-    process = start("scenario", "run", "all")
-    assert process.exit_code() == 0, process.said
-    assert "differs" not in process.said["out"]
-    assert process.said["out"].count(" ok") >= 12 * 7
-
-
-def test_scenarios_are_checked_on_a_running_system_with_noise(system, start, make_probe):
-    _, address, _ = system
-    check = start("scenario", "run", "battery-management", "--broker", str(address))
-    assert check.exit_code() == 0, check.said
-    assert "mean of a quarter hour" in check.said["out"]
-    probe = make_probe(address)
-    probe.subscribe("wattswap/meter/demo_meter/+")
-    probe.wait_for("wattswap/meter/demo_meter/scenario", lambda message: message.payload == b"battery-management")
-    assert probe.wait_for_json("wattswap/meter/demo_meter/switches")["time_acceleration"] == 1
-
-
 def test_watch_shows_the_meters(system, start):
     watch = start("watch", "--broker", str(system[1]))
     watch.wait_to_say("meter_00003")

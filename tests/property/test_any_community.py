@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from homes import community, encoded, restarted
+from homes import SCENARIOS, community, encoded, restarted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +12,21 @@ from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.faults import FAULTS
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.scenarios import SCENARIOS
+from wattswap_mqtt.core.scenarios import Cancelling, Ordering, Scenario, Switching, TimedEvent
 from wattswap_mqtt.core.switches import SWITCHES
 
+BUSY = Scenario(
+    "busy",
+    "One thing after the other",
+    events=(
+        TimedEvent(0.25, Switching({"grid_connected": False, "ev_plug": True})),
+        TimedEvent(0.25, Ordering("sale", OrderTerms("sell", "market", 100_000, 60.0))),
+        TimedEvent(20.0, Switching({"grid_connected": True, "fault_inject": {"bias_pct": 20}})),
+        TimedEvent(59.9, Ordering("sale-again", OrderTerms("sell", "market", 100_000, 60.0, min_fill_mwh=0))),
+        TimedEvent(61.0, Switching({"time_acceleration": 60.0})),
+        TimedEvent(700.0, Cancelling("sale-again")),
+    ),
+)
 NAMES = ("demo_meter", "meter_00002", "meter_00003")
 METERS = st.integers(0, len(NAMES) - 1)
 
@@ -48,7 +60,7 @@ changes = st.sampled_from(list(SWITCHES.values())).flatmap(
 )
 commands = (
     st.tuples(st.just("set_switches"), METERS, changes)
-    | st.tuples(st.just("set_scenario"), METERS, st.sampled_from([*SCENARIOS, "none"]))
+    | st.tuples(st.just("set_scenario"), METERS, st.sampled_from([*SCENARIOS.values(), BUSY, None]))
     | st.tuples(st.just("place"), METERS, orders)
     | st.tuples(st.just("advance"), st.just(0), st.sampled_from([0.0, 0.3, 1.0, 30.0, 60.0, 600.0]))
 )

@@ -2,8 +2,7 @@ import re
 
 import pytest
 from bridge_double import METER, bridge_double, problem
-
-from wattswap_mqtt.core.scenarios import SCENARIOS
+from homes import SCENARIOS
 
 
 @pytest.fixture
@@ -187,4 +186,33 @@ def test_scenarios_are_listed(bridge):
     found = bridge.told("/scenarios")["scenarios"]
     assert [scenario["slug"] for scenario in found] == list(SCENARIOS)
     assert found[1]["switches"]["daytime"] is True
-    assert found[1]["expected"]["pv_kw"] == 4.0
+    assert found[1]["soc_pct"] == 10
+    assert found[1]["system_status"] == "Self-generation covering most load"
+    [pv] = [expected for expected in found[1]["expect"] if expected["path"] == "pv.pv_power_kw"]
+    assert (pv["equals"], pv["wanted"], pv["says"]) == (4.0, "4 ± 0.05 kW", "PV ~4kW generation")
+    assert found[5]["events"] == [{"after_s": 1800.0, "order": "purchase"}]
+
+
+OWN = {"slug": "mine", "title": "Mine", "events": [{"at": "5m", "switch": {"grid_connected": False}}]}
+
+
+def test_a_scenario_of_ones_own_is_set_as_a_whole(bridge):
+    assert bridge.post("/scenarios", json={"scenario": OWN}).json()["scenario"] == "mine"
+    assert sent(bridge) == ("scenario/set", {"value": OWN})
+    assert bridge.post("/scenarios", json={"scenario": "7"}).json()["scenario"] == "island-mode"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ({}, "missing_field", "scenario is missing"),
+        ({"scenario": 5}, "wrong_type", "scenario takes text"),
+        ({"scenario": OWN, "name": "x"}, "unknown_field", "'name'"),
+        ({"scenario": {**OWN, "titel": "x"}}, "unknown_field", "titel: is no key here: did you mean title?"),
+        ({"scenario": {**OWN, "start": {"soc_pct": 200}}}, "out_of_range", "start.soc_pct: takes a number of at most"),
+    ],
+)
+def test_a_wrong_scenario_of_ones_own_is_422_and_says_where(bridge, body, code, says):
+    told = problem(bridge.post("/scenarios", json=body), 422, code)
+    assert says in told["detail"]
+    assert bridge.wire.published == []

@@ -5,7 +5,20 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from homes import NOON_S, community, counted, encoded, home, market_order, powers, reading, restarted, set_home, soc_of
+from homes import (
+    NOON_S,
+    community,
+    counted,
+    encoded,
+    home,
+    market_order,
+    named,
+    powers,
+    reading,
+    restarted,
+    set_home,
+    soc_of,
+)
 
 from wattswap_mqtt.core import faults
 from wattswap_mqtt.core.community import default_switches
@@ -76,7 +89,7 @@ def test_the_grid_going_and_coming_are_events():
 def test_a_scenario_is_told():
     told = home()
     told.take_events()
-    told.set_scenario(0, "grid-failure")
+    told.set_scenario(0, named("grid-failure"))
     assert [e.data["scenario"] for e in told.take_events() if e.event_type == "scenario_set"] == ["grid-failure"]
 
 
@@ -110,7 +123,7 @@ def test_a_command_to_one_home_leaves_the_powers_of_the_others():
     street.advance(7)
     before = street.state.flows.copy()
     street.set_switches(3, {"grid_connected": False, "manual_load_delta_kw": 4.0})
-    street.set_scenario(5, "ev-fast-charging")
+    street.set_scenario(5, named("ev-fast-charging"))
     others = [meter for meter in range(len(NAMES)) if meter not in (3, 5)]
     assert (street.state.flows[:, others] == before[:, others]).all()
     assert (street.state.flows[:, [3, 5]] != before[:, [3, 5]]).any()
@@ -180,7 +193,7 @@ def script(homes) -> list[bytes]:
     homes.set_switches(0, {"time_acceleration": 60.0})
     for _ in range(3):
         tick(60)
-    homes.set_scenario(0, "load-spike")
+    homes.set_scenario(0, named("load-spike"))
     homes.set_switches(1, {"time_acceleration": 60.0})
     tick(900)
     homes.place(1, market_order("buy", 0.5, 300))
@@ -232,7 +245,7 @@ def busy_street():
         {"fault_inject": faults.parse({"bias_pct": 7, "drift_pct_per_hour": 30, "stuck": ["v_rms"]})},
     )
     street.set_switches(3, {"fault_inject": faults.parse({"noise_pct": 5, "spike_prob": 0.3, "ct_reversed": True})})
-    street.set_scenario(4, "ev-fast-charging")
+    street.set_scenario(4, named("ev-fast-charging"))
     street.set_switches(5, {"grid_connected": False, "battery_reserve_pct": 59.9})
     street.advance(2)
     street.place(0, market_order("sell", 1.0, 600))
@@ -283,7 +296,7 @@ def test_after_a_restart_commands_do_the_same():
     street, again = both_after_restart(5)
     for homes in (street, again):
         homes.set_switches(2, {"fault_inject": {}})
-        homes.set_scenario(4, "none")
+        homes.set_scenario(4, named("none"))
         homes.set_switches(0, {"grid_connected": False})
         homes.place(1, market_order("sell", 0.1, 60))
         homes.advance(70)
@@ -315,7 +328,7 @@ def test_only_what_changed_is_described_again():
     assert street.changed_meters().keys() == {NAMES[1], NAMES[2]}
     street.meters_saved()
     assert street.changed_meters().keys() <= {NAMES[2]}  # a fault's memory changes by itself
-    street.set_scenario(3, "daytime-pv")
+    street.set_scenario(3, named("daytime-pv"))
     described = street.changed_meters()[NAMES[3]]
     assert described["scenario"] == "daytime-pv"
     assert json.loads(json.dumps(described)) == described

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from homes import community, home, powers, reading
+from homes import community, home, named, powers, reading
 
 from wattswap_mqtt.core import load
 from wattswap_mqtt.core.plant import sample_plant
@@ -115,7 +115,7 @@ def test_any_homes_noise_swings_by_half_a_kw_at_most():
     homes.set_switches(0, {"time_acceleration": 5.0})
     assert 0.3 < swings(homes).max() <= 0.53  # of which a little is the profile's own climb
     for meter in range(len(HOMES)):
-        homes.set_scenario(meter, "daytime-pv")
+        homes.set_scenario(meter, named("daytime-pv"))
     assert 0.3 < swings(homes).max() <= 0.51
 
 

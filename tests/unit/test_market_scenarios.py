@@ -1,7 +1,7 @@
 """The scenarios that are about the market, played with their orders over the core."""
 
 import pytest
-from homes import SUNRISE_S, community, counted, market_order, powers, reading, set_home, soc_of
+from homes import SUNRISE_S, community, counted, market_order, named, powers, reading, set_home, soc_of
 
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
@@ -18,7 +18,7 @@ def limit_order(side, kwh, price, duration_s=QUARTER_S, **more):
 
 def in_scenario(name, *more_ids, **more):
     homes = community("demo_meter", *more_ids, **more)
-    homes.set_scenario(0, name)
+    homes.set_scenario(0, named(name))
     return homes
 
 

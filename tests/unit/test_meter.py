@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from homes import community, counted, home, market_order, powers, reading, set_home
+from homes import SCENARIOS, community, counted, home, market_order, named, powers, reading, set_home
 
 from wattswap_mqtt.core.quantities import QUANTITIES, ROW, rounded
-from wattswap_mqtt.core.scenarios import SCENARIOS
 
 STREET = tuple(f"home_{number}" for number in range(40))
 
@@ -183,7 +182,7 @@ def test_self_consumption_and_self_sufficiency(setup, consumption, sufficiency):
 @pytest.mark.parametrize("slug", SCENARIOS)
 def test_the_registers_on_the_meter_balance(slug):
     homes = community()
-    homes.set_scenario(0, slug)
+    homes.set_scenario(0, named(slug))
     homes.advance(30)
     seen = counted(homes)
     source = seen["pv"] + seen["discharged"] + seen["imported"] + seen["unserved"]

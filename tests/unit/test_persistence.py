@@ -5,14 +5,15 @@ import random
 
 import numpy as np
 import pytest
+from homes import SCENARIOS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wattswap_mqtt.contract.messages import OrderFilters
+from wattswap_mqtt.contract.scenario_files import Catalogue
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
-from wattswap_mqtt.core.scenarios import SCENARIOS
 from wattswap_mqtt.mqtt import Message
 from wattswap_mqtt.roles.simulator import persistence as persistence_module
 from wattswap_mqtt.roles.simulator.checkpoint import column_of, decode_checkpoint, encode_checkpoint
@@ -51,7 +52,7 @@ class Machine:
         self.saved = Persistence(path / "main.sqlite", self.community)
         journal = self.saved.recover()
         self.publisher = Silent(self.community, self.saved)
-        self.device = Device(Topics(), self.community, self.saved, self.publisher)
+        self.device = Device(Topics(), self.community, self.saved, self.publisher, Catalogue())
         self.device.replay(journal)
         self.community.skip_to(start_s)
         self.device.save()

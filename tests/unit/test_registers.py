@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from homes import community, counted, home, market_order, powers, set_home
+from homes import SCENARIOS, community, counted, home, market_order, named, powers, set_home
 
 from wattswap_mqtt.core.community import Community, substep_s
 from wattswap_mqtt.core.records import Flow, Register
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH, increments
-from wattswap_mqtt.core.scenarios import SCENARIOS
 
 HOUR_S = 3600
 AUTO_HOMES = tuple(f"meter_{number:05d}" for number in range(2, 10))
@@ -48,7 +47,7 @@ def street(acceleration: float, noise: float) -> Community:
     """Return demo homes in all scenarios, one with an order, and homes that follow the sun."""
     homes = community(*(["demo_meter"] * len(SCENARIOS)), *AUTO_HOMES, noise=noise)
     for meter, slug in enumerate(SCENARIOS):
-        homes.set_scenario(meter, slug)
+        homes.set_scenario(meter, named(slug))
     set_home(homes, len(SCENARIOS), ev_plug=True, ev_mode="fast")
     set_home(homes, len(SCENARIOS) + 1, ev_plug=True, ev_mode="solar", market_enabled=True)
     set_home(homes, list(SCENARIOS).index("full-optimization"), soc=42)  # reaches its reserve of 50 % within the hour

@@ -8,9 +8,10 @@ from typing import Any
 
 from wattswap_mqtt import __version__
 from wattswap_mqtt.contract import schema, topics
+from wattswap_mqtt.contract.scenario_files import builtin_names
 from wattswap_mqtt.contract.schema import Schema, moment, number, record, text
 from wattswap_mqtt.contract.topics import CHANNELS, COMMANDS, Channel, Topics
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS
+from wattswap_mqtt.core.scenarios import NO_SCENARIO
 
 PARAMETERS = {
     "meter_id": "the meter, such as demo_meter",
@@ -46,7 +47,6 @@ def payload_schema(channel: Channel) -> Schema:
         topics.AVAILABILITY: ["online", "offline"],
         topics.COMMUNITY_AVAILABILITY: ["online", "offline"],
         topics.BIRTH: ["online", "offline"],
-        topics.SCENARIO_STATE: [NO_SCENARIO, *SCENARIOS],
     }
     if channel in plain:
         return {"type": "string", "enum": plain[channel]}
@@ -87,11 +87,19 @@ _STATUS = record(
     },
 )
 _MARKET = record("The marketplace of a community.", schema.market_properties())
+_NAMES = [NO_SCENARIO, *builtin_names()]
 _OBJECTS: dict[Channel, Schema] = {
+    topics.SCENARIO_STATE: text("a scenario's name; others than these are a user's own", examples=_NAMES),
     topics.SWITCHES_STATE: schema.switches_schema(),
     topics.SET_SWITCH: _envelope({"type": ["boolean", "number", "string", "object"]}),
     topics.SET_SWITCHES: schema.switches_schema(command=True),
-    topics.SET_SCENARIO: _envelope({"type": "string", "enum": [NO_SCENARIO, *SCENARIOS]}),
+    topics.SET_SCENARIO: _envelope(
+        {
+            "type": ["string", "object"],
+            "description": "a name, or a scenario of your own as `wattswap scenario schema` describes it",
+            "examples": _NAMES,
+        }
+    ),
     topics.SET_DISCOVERY: _envelope({"type": ["boolean", "string", "integer"]}),
     topics.PLACE_ORDER: schema.order_request_schema(mqtt=True),
     topics.CANCEL_ORDER: {

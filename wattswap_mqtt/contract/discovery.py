@@ -5,17 +5,18 @@ Ids never change once published: `uniq_id` is mechanical, `def_ent_id` is only w
 Templates are written without blanks: a payload of a hundred components is to stay below 32 KiB.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from wattswap_mqtt import __version__
 from wattswap_mqtt.contract.answers import EVENT_TYPES
+from wattswap_mqtt.contract.scenario_files import builtin_names
 from wattswap_mqtt.contract.topics import PLACE_ORDER, SET_SCENARIO, Topics
 from wattswap_mqtt.core.faults import MAX_JSON_LENGTH
 from wattswap_mqtt.core.quantities import QUANTITIES, Path
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS
+from wattswap_mqtt.core.scenarios import NO_SCENARIO
 from wattswap_mqtt.core.switches import SWITCHES, Switch
 
 PROJECT_URL = "https://pypi.org/project/wattswap-mqtt/"
@@ -35,8 +36,17 @@ EVENT_GROUPS: Mapping[str, tuple[str, ...]] = {
 Component = dict[str, Any]
 
 
-def device_config(topics: Topics, community: str, meter_id: str, dashboard_url: str | None = None) -> dict[str, Any]:
-    """Return the discovery payload of a meter; sensors read `M/hub`, everything else its own topic."""
+def device_config(
+    topics: Topics,
+    community: str,
+    meter_id: str,
+    dashboard_url: str | None = None,
+    scenarios: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return the discovery payload of a meter; sensors read `M/hub`, everything else its own topic.
+
+    `scenarios` are the names to choose from, beside the plain home; those of the package unless given.
+    """
     components = {
         f"{path.section}_{path.field}": _quantity(meter_id, path)
         for path in QUANTITIES
@@ -44,7 +54,7 @@ def device_config(topics: Topics, community: str, meter_id: str, dashboard_url: 
     }
     components |= {f"switch_{switch.name}": _switch(topics, meter_id, switch) for switch in SWITCHES.values()}
     components |= {
-        "scenario": _scenario(topics, meter_id),
+        "scenario": _scenario(topics, meter_id, scenarios or builtin_names()),
         **_buttons(topics, meter_id),
         "grid": _grid(meter_id),
         "problem": _problem(topics, meter_id),
@@ -160,13 +170,13 @@ def _switch(topics: Topics, meter_id: str, switch: Switch) -> Component:
     return component
 
 
-def _scenario(topics: Topics, meter_id: str) -> Component:
+def _scenario(topics: Topics, meter_id: str, scenarios: Sequence[str]) -> Component:
     return _entity("select", meter_id, "scenario", "scenario", "Scenario") | {
         "stat_t": topics.scenario(meter_id),
         "val_tpl": f"{{{{ '{PLAIN_HOME}' if value == '{NO_SCENARIO}' else value }}}}",
         "cmd_t": topics.command(meter_id, SET_SCENARIO.below),
         "cmd_tpl": f"{{{{ '{NO_SCENARIO}' if value == '{PLAIN_HOME}' else value }}}}",
-        "ops": [PLAIN_HOME, *SCENARIOS],
+        "ops": [PLAIN_HOME, *scenarios],
         "ic": "mdi:home-switch",
     }
 

@@ -1,6 +1,6 @@
 """What the docs say of declarations is generated: tables between markers in `docs/*.md`, and `docs/asyncapi.json`.
 
-A table stands between `<!-- table: switches -->` and `<!-- end -->`.
+A table stands between `<!-- table: switches -->` and `<!-- end -->`; a text begins with `<!-- text: scenarios -->`.
 """
 
 import re
@@ -14,19 +14,20 @@ from wattswap_mqtt.config import Settings, flag_of, variable_of, wanted
 from wattswap_mqtt.contract.asyncapi import asyncapi_document
 from wattswap_mqtt.contract.codes import CODES
 from wattswap_mqtt.contract.discovery import device_config
+from wattswap_mqtt.contract.scenario_files import builtin_scenarios
+from wattswap_mqtt.contract.scenario_tables import FIGURES, STATUS, first_figure, pages
 from wattswap_mqtt.contract.topics import CHANNELS, Topics
 from wattswap_mqtt.core.errors import ConfigError
 from wattswap_mqtt.core.faults import FAULTS
 from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.quantities import QUANTITIES
-from wattswap_mqtt.core.scenarios import SCENARIOS
 from wattswap_mqtt.core.status import ALARMS
 from wattswap_mqtt.core.switches import SWITCHES
 
 DOCS = Path("docs")
 ASYNCAPI_FILE = "asyncapi.json"
 
-_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (table|text): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(*, check: bool) -> int:
@@ -51,19 +52,20 @@ def fresh_docs(folder: Path) -> dict[Path, str]:
 
 
 def fill(text: str) -> str:
-    """Return `text` with the tables between its markers made anew.
+    """Return `text` with what stands between its markers made anew.
 
     Raises:
-        ConfigError: a marker names a table that does not exist.
+        ConfigError: a marker names something that does not exist.
 
     """
-    return _BLOCK.sub(lambda block: f"{block[1]}{_table_named(block[2])}{block[3]}", text)
+    return _BLOCK.sub(lambda block: f"{block[1]}{_made(block[2], block[3])}{block[4]}", text)
 
 
-def _table_named(name: str) -> str:
-    if name not in TABLES:
-        raise ConfigError(f"the docs ask for a table {name!r}; there are {', '.join(TABLES)}")
-    return TABLES[name]()
+def _made(kind: str, name: str) -> str:
+    known = TABLES if kind == "table" else TEXTS
+    if name not in known:
+        raise ConfigError(f"the docs ask for a {kind} {name!r}; there are {', '.join(known)}")
+    return known[name]()
 
 
 def _table(header: str, rows: Iterable[Iterable[object]]) -> str:
@@ -143,14 +145,17 @@ def _scenarios() -> str:
             scenario.number,
             _code(scenario.slug),
             ", ".join(f"{name} {orjson.dumps(value).decode()}" for name, value in scenario.changed.items()),
-            *(f"{number:g}" for number in (scenario.soc_pct, scenario.base_load_kw)),
-            *(f"{power:g}" for power in vars(scenario.expected).values()),
-            scenario.status_line,
+            *(f"{number:g}" for number in (scenario.start.soc_pct, scenario.start.base_load_kw)),
+            *(_figure(first_figure(scenario, path)) for path in (*FIGURES.values(), STATUS)),
         )
-        for scenario in SCENARIOS.values()
+        for scenario in builtin_scenarios().values()
     )
     header = "# | scenario | switches | SoC % | base load | pv | battery | ev | import | export | net | status line"
     return _table(header, rows)
+
+
+def _figure(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
 def _alarms() -> str:
@@ -183,3 +188,4 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "codes": _codes,
     "settings": _settings,
 }
+TEXTS: Mapping[str, Callable[[], str]] = {"scenarios": lambda: f"\n{''.join(pages())}"}

@@ -14,6 +14,7 @@ import orjson
 from wattswap_mqtt.contract import topics
 from wattswap_mqtt.contract.orders import OrderRequest as OrderRequest  # noqa: PLC0414 (part of this module's face)
 from wattswap_mqtt.contract.orders import fields_of, read_order
+from wattswap_mqtt.contract.scenario_files import read_document
 from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
@@ -46,10 +47,11 @@ class SetSwitches:
 
 @dataclass(frozen=True)
 class SetScenario:
-    """Put the meter into a scenario; the name is not checked yet."""
+    """Put the meter into a scenario: one with a name, which is not checked yet, or one of the sender's own."""
 
     name: str
     id: CorrelationId = None
+    document: dict[str, object] | None = None
     command: str = field(default=topics.SET_SCENARIO.below, init=False)
 
 
@@ -152,8 +154,8 @@ def encode_command(command: Command) -> bytes:
             fields: dict[str, object] = dict(values)
             if command.command != topics.SET_SWITCHES.below:
                 fields = {"value": next(iter(values.values()))}
-        case SetScenario(name=name):
-            fields = {"value": name}
+        case SetScenario(name=name, document=document):
+            fields = {"value": document or name}
         case SetDiscovery(announced=announced):
             fields = {"value": announced}
         case PlaceOrder(terms=terms):
@@ -220,10 +222,7 @@ def _read(meter_id: str, below: str, body: object, correlation_id: CorrelationId
         case ["switches", "set"]:
             return SetSwitches(read_switches(_without_id(body)), correlation_id)
         case ["scenario", "set"]:
-            scenario = _value(body)
-            if not isinstance(scenario, str):
-                raise CommandError("wrong_type", f"a scenario is set by its name, not {shown(scenario)}")
-            return SetScenario(scenario.strip(), correlation_id)
+            return _scenario(_value(body), correlation_id)
         case ["discovery", "set"]:
             return SetDiscovery(read_bool("discovery", _value(body)), correlation_id)
         case ["market", "place" | "cancel" | "get" as action]:
@@ -242,6 +241,14 @@ def _read_market(
             _refuse_unknown(fields, ("order_id",))
             return CancelOrder(_order_id(meter_id, fields.get("order_id")), correlation_id)
     return _question(meter_id, fields, correlation_id)
+
+
+def _scenario(wanted: object, correlation_id: CorrelationId) -> SetScenario:
+    if isinstance(wanted, dict):
+        return SetScenario(read_document(wanted).slug, correlation_id, wanted)
+    if not isinstance(wanted, str):
+        raise CommandError("wrong_type", f"a scenario is set by its name, or as a whole, not {shown(wanted)}")
+    return SetScenario(wanted.strip(), correlation_id)
 
 
 def _value(body: object, *, bare: bool = False) -> object:

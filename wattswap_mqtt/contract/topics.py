@@ -62,7 +62,7 @@ SET_SWITCHES = Channel(
 )  # fmt: skip
 SET_SCENARIO = Channel(
     "set_scenario", "meter", "scenario/set", "anyone", 1, "no",
-    'a scenario\'s name, or `{"value": …, "id": …}`; `none` restores the plain home',
+    'a scenario\'s name, or `{"value": …, "id": …}` with a name or a scenario of your own; `none` is the plain home',
 )  # fmt: skip
 SET_DISCOVERY = Channel(
     "set_discovery", "meter", "discovery/set", "anyone", 1, "no",

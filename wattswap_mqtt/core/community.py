@@ -31,12 +31,13 @@ from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
 from wattswap_mqtt.core.quantities import EV_MODES, stack
 from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches, one, put, take
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
 from wattswap_mqtt.core.setup import Setup, setup_of
 from wattswap_mqtt.core.status import alarm_bits, alarms_of
 from wattswap_mqtt.core.step import INSTANT_S, Surroundings, step
 from wattswap_mqtt.core.sun import Site, Weather, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
+from wattswap_mqtt.core.timeline import Play, Timeline, described
 
 SUBSTEPS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 """The grids of sub-steps; each divides a quarter hour."""
@@ -85,6 +86,8 @@ class Community:
         self.plant: Plant = sample_plant(self.ids, seed)
         self.switch_values: list[dict[str, SwitchValue]] = [default_switches(name) for name in self.ids]
         self.scenarios: list[str] = [NO_SCENARIO] * len(self.ids)
+        self.timeline = Timeline()
+        self._played: set[int] = set()
         self.switches: Switches = _switch_arrays(self.switch_values)
         self.setup: Setup = setup_of(self.plant, self.switches)
         self.state: State = _start_state(self.plant)
@@ -110,40 +113,35 @@ class Community:
     # -- commands ---------------------------------------------------------------------------------------------------
 
     def set_switches(self, meter: int, values: Mapping[str, SwitchValue]) -> bool:
-        """Set switches to values that `Switch.parse` has read; tell whether any of them changed."""
-        wanted = dict(values)
-        if "daytime" in wanted:
-            wanted.setdefault("sun_mode", "manual")
-        changed = self._change(meter, wanted)
-        if changed:
+        """Set switches to values that `Switch.parse` has read; tell whether any of them changed.
+
+        That ends the scenario of the meter and what was still to come of it; but for the time acceleration, which is
+        the community's.
+        """
+        changed = self._switch(meter, values)
+        if changed.keys() - {"time_acceleration"}:
             self.scenarios[meter] = NO_SCENARIO
-            for name, previous in changed.items():
-                self.note("switch_changed", meter, switch=name, value=wanted[name], previous=previous)
-        self._redispatch(meter)
+            self.timeline.end(meter)
         return bool(changed)
 
-    def set_scenario(self, meter: int, name: str) -> None:
-        """Set a scenario: every switch, the state of charge and the base load; `none` restores the plain home.
-
-        Raises:
-            CommandError: `unknown_scenario`.
-
-        """
-        home = one(self.state, meter)
-        if name == NO_SCENARIO:
-            slug, values, base_kw = name, default_switches(self.ids[meter]), DEMO_BASE_LOAD_KW
-        else:
-            scenario = scenario_named(name)
-            slug, values, base_kw = scenario.slug, scenario.switches, scenario.base_load_kw
-            home.stored_kwh[:] = self.plant.battery_kwh[meter] * scenario.soc_pct / 100.0
-            home.ev_stored_kwh[:] = self.plant.ev_kwh[meter] * EV_START_SOC
+    def set_scenario(self, meter: int, scenario: Scenario | None) -> None:
+        """Set a scenario: every switch, where it starts, what is to come; None restores the plain home."""
+        home, plant = one(self.state, meter), one(self.plant, meter)
+        start = Start() if scenario is None else scenario.start
+        values = default_switches(self.ids[meter]) if scenario is None else scenario.switches
         self.exchange.scenario_set(meter, self.clock_s)
         self._change(meter, values)
-        home.base_load_kw[:] = base_kw
+        if scenario is None:
+            self.timeline.end(meter)
+        else:
+            self.timeline.begin(meter, scenario, self.clock_s)
+            home.stored_kwh[:] = plant.battery_kwh * start.soc_pct / 100.0
+            home.ev_stored_kwh[:] = plant.ev_kwh * start.ev_soc_pct / 100.0
+        home.base_load_kw[:] = start.base_load_kw
         home.sun_level[:] = float(bool(values["daytime"]))
-        self.scenarios[meter] = slug
+        self.scenarios[meter] = NO_SCENARIO if scenario is None else scenario.slug
         self._redispatch(meter)
-        self.note("scenario_set", meter, scenario=slug)
+        self.note("scenario_set", meter, scenario=self.scenarios[meter])
 
     def place(self, meter: int, terms: OrderTerms) -> Order:
         """Place an order.
@@ -190,10 +188,12 @@ class Community:
     def advance(self, duration_s: float) -> None:
         """Let `duration_s` of simulated time pass, in sub-steps on a fixed grid."""
         end = self.clock_s + duration_s
-        grid = substep_s(self.time_acceleration)
+        self._play()  # what became due while the clock was moved on
         while self.clock_s < end:
-            stop = (math.floor(self.clock_s / grid + 1e-9) + 1.0) * grid
+            grid = substep_s(self.time_acceleration)
+            stop = min((math.floor(self.clock_s / grid + 1e-9) + 1.0) * grid, self.timeline.next_s)
             self._substep(stop if end - stop > 1e-6 else end)
+            self._play()
 
     def _substep(self, stop_s: float) -> None:
         start, before = self.clock_s, self.state
@@ -214,6 +214,41 @@ class Community:
                 self._let_bots_act()
             if self._auto_buy_utok is not None and start // QUARTER_S < stop_s // QUARTER_S:
                 self._fill_reserves(self._auto_buy_utok)
+
+    def _play(self) -> None:
+        """Let the timed events of scenarios happen whose time has come."""
+        while (due := self.timeline.take_due(self.clock_s)) is not None:
+            meter, event, play = due
+            acceleration = self.time_acceleration
+            told = {"scenario": self.scenarios[meter], "after_s": event.after_s, **described(event.action)}
+            try:
+                order_id = self._act(meter, event.action, play)
+            except CommandError as error:
+                order_id = error.order_id
+                told |= {"code": error.code, "message": error.message}
+            self.note("scenario_event", meter, **told, **({} if order_id is None else {"order_id": order_id}))
+            everyone = self.time_acceleration != acceleration
+            self._played.update(range(len(self.ids)) if everyone else (meter,))
+            self._unsaved.add(meter)
+
+    def _act(self, meter: int, action: Action, play: Play) -> str | None:
+        """Do what a scenario wants done; return the id of the order it is about."""
+        match action:
+            case Switching(values=values):
+                self._switch(meter, values)
+                return None
+            case Ordering(name=name, terms=terms):
+                play.order_ids[name] = self.place(meter, terms).order_id
+            case Cancelling(name=name):
+                if name not in play.order_ids:
+                    raise CommandError("unknown_order", f"the order {name} was not let in: it cannot be cancelled")
+                self.cancel(meter, play.order_ids[name])
+        return play.order_ids[action.name]
+
+    def take_played(self) -> set[int]:
+        """Return the meters whose switches may have changed by timed events since the last call."""
+        played, self._played = self._played, set()
+        return played
 
     def _settle(self, before: State, asks: Asks | None, start_s: float, dt_s: float) -> None:
         """Settle on what the meters counted: orders first, then, where the market is open, the surplus."""
@@ -391,6 +426,8 @@ class Community:
             values = {key: value for key, value in saved.get("switches", {}).items() if key in SWITCHES}
             self.switch_values[meter] |= values | {"time_acceleration": plain["time_acceleration"]}
             self.scenarios[meter] = saved.get("scenario", NO_SCENARIO)
+            if saved.get("timeline"):
+                self.timeline.load(meter, saved["timeline"])
             if is_active(faults := _faults_in(self.switch_values[meter])):
                 since_s = float(saved.get("faulty_since_s", self.clock_s))
                 self.faulty[meter] = FaultyMeter(faults, since_s, self.plant.key[meter : meter + 1], saved.get("stuck"))
@@ -426,9 +463,22 @@ class Community:
         described: dict[str, Any] = {"switches": self.switch_values[meter], "scenario": self.scenarios[meter]}
         if meter in self.faulty:
             described |= {"faulty_since_s": self.faulty[meter].since_s, "stuck": self.faulty[meter].stuck}
+        if (to_come := self.timeline.dump(meter)) is not None:
+            described["timeline"] = to_come
         return described
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _switch(self, meter: int, values: Mapping[str, SwitchValue]) -> dict[str, SwitchValue]:
+        """Set switches, tell of it, and return the previous values of what changed."""
+        wanted = dict(values)
+        if "daytime" in wanted:
+            wanted.setdefault("sun_mode", "manual")
+        changed = self._change(meter, wanted)
+        for name, previous in changed.items():
+            self.note("switch_changed", meter, switch=name, value=wanted[name], previous=previous)
+        self._redispatch(meter)
+        return changed
 
     def _change(self, meter: int, values: Mapping[str, SwitchValue]) -> dict[str, SwitchValue]:
         """Set what differs, with the consequences of each change; return the previous values of what changed."""

@@ -1,13 +1,14 @@
 """Endpoints that set things: switches and scenarios."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
 from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switches
 from wattswap_mqtt.contract.orders import DEMO_METER
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, SCENARIOS, Scenario, scenario_named
+from wattswap_mqtt.contract.scenario_files import read_document
+from wattswap_mqtt.contract.scenario_tables import told
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
 from wattswap_mqtt.core.switches import SWITCHES
 from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
 from wattswap_mqtt.roles.bridge.intake import Bridge
@@ -120,9 +121,64 @@ async def time_acceleration(request: Request, meter_id: MeterInQuery = DEMO_METE
         },
     ),
 )
-async def scenarios() -> Response:
-    """List the scenarios: what each sets, and what the meter then does."""
-    return json_response({"scenarios": [_told(scenario) for scenario in SCENARIOS.values()]})
+async def scenarios(request: Request) -> Response:
+    """List the scenarios: what each sets, what happens when, and what the meter is then expected to say."""
+    catalogue = bridge_of(request).catalogue
+    return json_response({"scenarios": [told(scenario) for scenario in catalogue.scenarios.values()]})
+
+
+_SET = documented(
+    "the meter is in the scenario",
+    {
+        "type": "object",
+        "properties": {
+            "status": {"const": "ok"},
+            "meter_id": {"type": "string"},
+            "scenario": {"type": "string"},
+        },
+    },
+    {"status": "ok", "meter_id": DEMO_METER, "scenario": "island-mode"},
+    {**COMMAND_ERRORS, 409: "storage", 422: "unknown_scenario unknown_field missing_field wrong_type out_of_range"},
+)
+_OWN = {
+    "type": "object",
+    "properties": {
+        "meter_id": {"type": "string", "default": DEMO_METER},
+        "scenario": {
+            "type": ["object", "string"],
+            "description": "a scenario as `wattswap scenario schema` describes it, or a name",
+        },
+    },
+    "required": ["scenario"],
+}
+_OWN_EXAMPLE = {
+    "scenario": {
+        "slug": "outage",
+        "title": "Ten minutes without grid",
+        "start": {"soc_pct": 80},
+        "events": [
+            {"at": "5m", "switch": {"grid_connected": False}},
+            {"at": "15m", "switch": {"grid_connected": True}},
+        ],
+    }
+}
+
+
+@router.post(
+    "/scenarios",
+    summary="Set a scenario of your own",
+    openapi_extra=body_schema(_OWN, {"outage": _OWN_EXAMPLE}),
+    responses=_SET,
+)
+async def set_own_scenario(request: Request) -> Response:
+    """Put a meter into a scenario that stands in the body: switches, start and timed events."""
+    fields = await fields_of(request)
+    refuse_unknown(fields, "meter_id", "scenario")
+    wanted = fields.get("scenario")
+    if not isinstance(wanted, dict):
+        return await _set(request, text_in(fields, "meter_id", DEMO_METER), text_in(fields, "scenario"))
+    command = SetScenario(read_document(wanted).slug, document=wanted)
+    return await _set(request, text_in(fields, "meter_id", DEMO_METER), command)
 
 
 @router.post(
@@ -133,19 +189,7 @@ async def scenarios() -> Response:
         {"demo": {"meter_id": DEMO_METER}},
         required=False,
     ),
-    responses=documented(
-        "the meter is in the scenario",
-        {
-            "type": "object",
-            "properties": {
-                "status": {"const": "ok"},
-                "meter_id": {"type": "string"},
-                "scenario": {"type": "string"},
-            },
-        },
-        {"status": "ok", "meter_id": DEMO_METER, "scenario": "island-mode"},
-        {**COMMAND_ERRORS, 409: "storage", 422: "unknown_scenario"},
-    ),
+    responses=_SET,
 )
 async def set_scenario(
     request: Request,
@@ -154,28 +198,20 @@ async def set_scenario(
     ],
     meter_id: MeterInQuery = DEMO_METER,
 ) -> Response:
-    """Put a meter into a scenario: every switch, state of charge and base load at once."""
-    bridge = bridge_of(request)
+    """Put a meter into a scenario: every switch, state of charge and base load at once, and what happens later."""
     fields = await fields_of(request)
     refuse_unknown(fields, "meter_id")
-    meter_id = text_in(fields, "meter_id", meter_id)
-    slug = NO_SCENARIO if name.strip().lower() == NO_SCENARIO else scenario_named(name).slug
+    return await _set(request, text_in(fields, "meter_id", meter_id), name)
+
+
+async def _set(request: Request, meter_id: str, wanted: SetScenario | str) -> Response:
+    bridge = bridge_of(request)
+    if isinstance(wanted, str):
+        plain = wanted.strip().lower() == NO_SCENARIO
+        wanted = SetScenario(NO_SCENARIO if plain else scenario_named(wanted, bridge.catalogue.scenarios).slug)
     await bridge.latest.expect(meter_id, telemetry=False)
-    result = await bridge.asker.obeyed(meter_id, SetScenario(slug))
+    result = await bridge.asker.obeyed(meter_id, wanted)
     return json_response({"status": "ok", "meter_id": meter_id, "scenario": result})
-
-
-def _told(scenario: Scenario) -> dict[str, object]:
-    return {
-        "slug": scenario.slug,
-        "number": scenario.number,
-        "title": scenario.title,
-        "switches": scenario.switches,
-        "soc_pct": scenario.soc_pct,
-        "base_load_kw": scenario.base_load_kw,
-        "expected": asdict(scenario.expected),
-        "system_status": scenario.status_line,
-    }
 
 
 async def _switches(bridge: Bridge, meter_id: str) -> dict[str, object]:

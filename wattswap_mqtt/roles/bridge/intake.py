@@ -14,6 +14,7 @@ import orjson
 
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract import topics as channels
+from wattswap_mqtt.contract.scenario_files import Catalogue
 from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.mqtt import AsyncConnection, Message
@@ -34,11 +35,17 @@ _ORDER = channels.ORDER.below.partition("{")[0]
 
 
 class Bridge:
-    """What the endpoints serve from; `async with` connects it and opens the history."""
+    """What the endpoints serve from; `async with` connects it and opens the history.
+
+    Raises:
+        ConfigError: a user's scenario is wrong.
+
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.topics = Topics(settings.base_topic, settings.discovery_prefix)
+        self.catalogue = Catalogue(settings.scenarios)
         self.latest = Latest()
         self.live = Live()
         self.received = 0

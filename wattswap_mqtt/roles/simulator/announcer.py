@@ -14,7 +14,9 @@ import orjson
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.discovery import REMOVED, device_config, platforms, retiring
 from wattswap_mqtt.contract.topics import Topics
+from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
+from wattswap_mqtt.core.scenarios import NO_SCENARIO
 from wattswap_mqtt.mqtt import Connection
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.store.community_store import Row
@@ -26,14 +28,22 @@ REDISCOVERY_PAUSE_S = 5.0
 
 
 class Announcer:
-    """Announces the meters `ids` of a community."""
+    """Announces the meters of a community, with the names of the scenarios to choose from."""
 
     def __init__(
-        self, settings: Settings, topics: Topics, ids: Sequence[str], connection: Connection, persistence: Persistence
+        self,
+        settings: Settings,
+        topics: Topics,
+        community: Community,
+        connection: Connection,
+        persistence: Persistence,
+        scenarios: Sequence[str],
     ) -> None:
         self._settings = settings
         self._topics = topics
-        self._ids = ids
+        self._ids = community.ids
+        self._community = community
+        self._scenarios = (NO_SCENARIO, *scenarios)
         self._connection = connection
         self._persistence = persistence
         self._announced_at_s = float("-inf")
@@ -54,6 +64,11 @@ class Announcer:
         """Announce for a hub that has just come, unless that was done a moment ago."""
         if time.monotonic() - self._announced_at_s > REDISCOVERY_PAUSE_S:
             self.announce()
+
+    def offer(self, meter: int) -> None:
+        """Announce a meter that is in a scenario which hubs do not know: they take no state that is no choice."""
+        if self._community.scenarios[meter] not in self._scenarios and self.is_announced(meter):
+            self._tell([self._ids[meter]])
 
     def wish(self, meter: int, *, announced: bool) -> None:
         """Announce a meter from now on, or do not any more.
@@ -78,7 +93,12 @@ class Announcer:
     def _tell(self, meter_ids: Iterable[str]) -> None:
         changed: dict[str, Row] = {}
         for meter_id in meter_ids:
-            config = device_config(self._topics, self._settings.community, meter_id, self._settings.dashboard_url)
+            present = self._community.scenarios[self._community.index[meter_id]]
+            choices = dict.fromkeys((*self._scenarios, present))
+            del choices[NO_SCENARIO]
+            config = device_config(
+                self._topics, self._settings.community, meter_id, self._settings.dashboard_url, tuple(choices)
+            )
             components, known = platforms(config), self._noted(meter_id).get("components", {})
             # a component that changed its platform has to go before it can come back
             if retired := {key: p for key, p in known.items() if components.get(key) != p}:

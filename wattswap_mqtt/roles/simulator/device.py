@@ -21,12 +21,14 @@ from wattswap_mqtt.contract.messages import (
     SetSwitches,
     parse_command,
 )
+from wattswap_mqtt.contract.scenario_files import Catalogue, read_document
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import CommandError, StorageError
 from wattswap_mqtt.core.market.entry import answer_again
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.rows import Row, read_order, wire_form
+from wattswap_mqtt.core.scenarios import NO_SCENARIO, Scenario, scenario_named
 from wattswap_mqtt.mqtt import Message
 from wattswap_mqtt.roles.simulator.inquiries import told
 from wattswap_mqtt.roles.simulator.persistence import Persistence
@@ -45,11 +47,14 @@ Job = tuple[int, Command | RejectedCommand, JournalRow]
 class Device:
     """Carries out commands on a community and sees to it that what they changed is saved and told."""
 
-    def __init__(self, topics: Topics, community: Community, persistence: Persistence, publisher: Publisher) -> None:
+    def __init__(
+        self, topics: Topics, community: Community, persistence: Persistence, publisher: Publisher, catalogue: Catalogue
+    ) -> None:
         self._topics = topics
         self._community = community
         self._persistence = persistence
         self._publisher = publisher
+        self._catalogue = catalogue
         self._changed: dict[str, Row] = {}
 
     def obey(self, messages: Sequence[Message]) -> None:
@@ -91,6 +96,9 @@ class Device:
         """Publish a tick; what was counted is saved before it is told."""
         readings, truth = self._community.read()
         self.save()
+        for meter in sorted(self._community.take_played()):
+            self._publisher.switches(meter)
+            self._publisher.availability(meter)
         self._publisher.states(readings, truth, at_once=False)
         self._publish_orders()
         self._publisher.events()
@@ -170,8 +178,8 @@ class Device:
                 mine = community.switch_values[meter]
                 result = {name: mine[name] for name in values}
                 return result if command.command == "switches/set" else next(iter(result.values()))
-            case SetScenario(name=name):
-                community.set_scenario(meter, name)
+            case SetScenario():
+                community.set_scenario(meter, self._scenario(command))
                 return community.scenarios[meter]
             case SetDiscovery(announced=announced):
                 self._publisher.announcer.wish(meter, announced=announced)
@@ -188,6 +196,11 @@ class Device:
             return self._orders(meter, asked)
         self._collect_changes()
         return told(self._community, self._persistence, meter, asked)
+
+    def _scenario(self, wanted: SetScenario) -> Scenario | None:
+        if wanted.document is not None:
+            return read_document(wanted.document)
+        return None if wanted.name == NO_SCENARIO else scenario_named(wanted.name, self._catalogue.scenarios)
 
     def _placed_long_ago(self, meter: int, terms: OrderTerms) -> Order | None:
         """Return the order that has this client's id, if the exchange has forgotten it.

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -43,6 +43,7 @@ class Publisher:
         connection: Connection,
         persistence: Persistence,
         pace: Pace,
+        scenarios: Sequence[str],
     ) -> None:
         self._name = settings.community
         self._most_started = settings.discovery_meters
@@ -51,7 +52,7 @@ class Publisher:
         self._connection = connection
         self._persistence = persistence
         self._pace = pace
-        self.announcer = Announcer(settings, topics, community.ids, connection, persistence)
+        self.announcer = Announcer(settings, topics, community, connection, persistence, scenarios)
         self._encoder = SnapshotEncoder(community.ids, settings.tz, __version__)
         self._hub = HubPace(len(community.ids))
         self._boot_id = uuid.uuid4().hex
@@ -92,7 +93,9 @@ class Publisher:
         """Publish a meter's switches and scenario."""
         meter_id = self._community.ids[meter]
         self._retain(self._topics.switches(meter_id), orjson.dumps(self._community.switch_values[meter]))
-        self._retain(self._topics.scenario(meter_id), self._community.scenarios[meter].encode())
+        scenario = self._community.scenarios[meter]
+        self.announcer.offer(meter)  # a scenario that somebody sent: a choice is to be known before it is made
+        self._retain(self._topics.scenario(meter_id), scenario.encode())
 
     def availability(self, meter: int) -> None:
         """Publish whether a meter is available, if that has changed."""

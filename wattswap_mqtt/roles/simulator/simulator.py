@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.contract.messages import MAX_PAYLOAD
+from wattswap_mqtt.contract.scenario_files import Catalogue
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.founding import found_community
 from wattswap_mqtt.mqtt import Connection, Message
@@ -39,12 +40,14 @@ class Simulator:
 
     Raises:
         StorageError: the data directory cannot be used.
+        ConfigError: a file of prices or scenarios is wrong.
 
     """
 
     def __init__(self, settings: Settings, address: BrokerAddress) -> None:
         topics = Topics(settings.base_topic, settings.discovery_prefix)
         begin_s = math.floor(time.time() if settings.start_s is None else settings.start_s)
+        catalogue = Catalogue(settings.scenarios)
         self._community = found_community(settings, begin_s)
         self.announced = threading.Event()
         """Set once the first states are on their way."""
@@ -63,8 +66,10 @@ class Simulator:
                 will=Message(topics.community_availability(settings.community), b"offline", qos=1, retain=True),
             )
             undo.callback(self._connection.close)
-            self._publisher = Publisher(settings, topics, self._community, self._connection, persistence, self._pace)
-            self._device = Device(topics, self._community, persistence, self._publisher)
+            self._publisher = Publisher(
+                settings, topics, self._community, self._connection, persistence, self._pace, catalogue.names
+            )
+            self._device = Device(topics, self._community, persistence, self._publisher, catalogue)
             if journal:
                 logger.info("carrying out %d commands again that were not in the last checkpoint", len(journal))
                 self._device.replay(journal)

@@ -1,0 +1,119 @@
+"""`wattswap scenario run` as a command: private communities, running systems, meters that must not be touched."""
+
+import json
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+from homes import SCENARIOS
+
+from tests.processes import UP, launch, ready
+
+MINUTES_S = 600
+OUTAGE = """\
+slug: outage
+title: An outage in the evening
+start: {soc_pct: 80, base_load_kw: 1.0}
+events:
+  - at: 10m
+    switch: {grid_connected: false}
+  - at: 20m
+    switch: {grid_connected: on}
+expect:
+  - {quantity: grid.grid_status, is: connected, until: 10m}
+  - {quantity: grid.grid_status, is: islanded, from: 10m, until: 20m}
+  - {quantity: grid.grid_status, is: connected, from: 20m, until: 30m}
+  - {says: the house goes on, quantity: derived.unserved_energy_kwh, trend: steady, until: 30m}
+  - {quantity: battery.battery_power_kw, is: 1.0, until: 30m}
+"""
+
+
+def scenario_run(*arguments, cwd):
+    command = [sys.executable, "-m", "wattswap_mqtt", "scenario", "run", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=MINUTES_S, check=False)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    process = launch(tmp_path_factory.mktemp("system") / "data", *UP, "--publish-interval", "0.1")
+    yield ready(process)[1]
+    assert process.end() == 0
+    assert not re.search("Traceback|ERROR", process.said["err"]), process.said["err"]
+
+
+@pytest.mark.timeout(MINUTES_S)
+def test_all_seventeen_do_over_mqtt_what_is_documented(tmp_path):
+    ran = scenario_run("all", "--json", cwd=tmp_path)
+    told = json.loads(ran.stdout)
+    found = [(part["scenario"], f) for part in told["scenarios"] for f in part["findings"] if f["verdict"] != "holds"]
+    assert found == []
+    assert (ran.returncode, told["holds"]) == (0, True)
+    assert [part["scenario"] for part in told["scenarios"]] == list(SCENARIOS)
+    assert sum(len(part["findings"]) for part in told["scenarios"]) == sum(len(s.expect) for s in SCENARIOS.values())
+
+
+@pytest.mark.timeout(MINUTES_S)
+@pytest.mark.parametrize("name", ["market-buying", "8", "combined-stress"])
+def test_with_noise_the_means_of_a_quarter_hour_are_what_is_documented(tmp_path, name):
+    ran = scenario_run(name, "--load-noise", "1", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    assert "± 0.5 kW" in ran.stdout
+
+
+@pytest.mark.timeout(MINUTES_S)
+def test_a_file_is_played_on_a_running_system_and_told_in_junits_xml(system, tmp_path, make_probe):
+    (tmp_path / "outage.yaml").write_text(OUTAGE)
+    broker = ("--broker", f"mqtt://{system.host}:{system.port}")
+    ran = scenario_run("outage.yaml", *broker, "--junit", "found.xml", "--accelerate", "120", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "All as expected: 5 of 5 hold (demo_meter)." in ran.stdout
+    [suite] = ET.parse(tmp_path / "found.xml").getroot()  # noqa: S314 - written a moment ago, by us
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("outage", "5", "0")
+    assert suite[3].get("name") == "derived.unserved_energy_kwh 0s to 30m: the house goes on"
+    probe = make_probe(system)
+    probe.subscribe("wattswap/meter/demo_meter/+")
+    probe.wait_for("wattswap/meter/demo_meter/scenario", lambda message: message.payload == b"outage")
+    assert probe.wait_for_json("wattswap/meter/demo_meter/switches")["time_acceleration"] == 1
+
+
+@pytest.mark.timeout(MINUTES_S)
+def test_a_meter_can_be_judged_without_a_word_to_it(system, tmp_path, make_probe):
+    (tmp_path / "right.yaml").write_text(
+        "slug: alive\ntitle: Alive\nexpect:\n"
+        "  - {quantity: measurements.v_rms, min: 207, max: 253, until: 2s}\n"
+        "  - {quantity: measurements.frequency, is: 50, tolerance: 0.5, until: 2s}\n"
+    )
+    (tmp_path / "wrong.yaml").write_text(
+        "slug: dead\ntitle: Dead\nexpect: [{quantity: measurements.v_rms, is: 110, until: 2s}]\n"
+    )
+    probe = make_probe(system)
+    probe.subscribe("wattswap/meter/#")
+    options = ("--broker", f"mqtt://{system.host}:{system.port}", "--expect-only", "--meter", "meter_00002")
+    right = scenario_run("right.yaml", *options, cwd=tmp_path)
+    assert (right.returncode, "2 of 2 hold (meter_00002)" in right.stdout) == (0, True), right.stdout + right.stderr
+    wrong = scenario_run("wrong.yaml", *options, "--junit", "wrong.xml", cwd=tmp_path)
+    assert (wrong.returncode, "Not as expected: 0 of 1 hold" in wrong.stdout) == (1, True), wrong.stdout + wrong.stderr
+    assert re.search('<failure message="expected 110 ± 0.05 V, measured 2', (tmp_path / "wrong.xml").read_text())
+    topics = {message.topic.split("/", 3)[3] for message in probe.received if not message.retain}
+    assert not [topic for topic in topics if topic.endswith("/set") or topic in ("ack", "event")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("no.yaml",), "no.yaml: No such file or directory"),
+        (("outage.yml",), "outage.yml:3:9: start.soc_pct: takes a number of at most 100, not 180"),
+        (("1", "--expect-only"), "--expect-only judges a meter of a running system: give its broker as well"),
+        (("1", "--accelerate", "0"), "--accelerate takes a number above 0, up to 3600"),
+        (("1", "--expect-only", "--accelerate", "2", "--broker", "mqtt://127.0.0.1:1"), "--accelerate sends a command"),
+        (("mine", "--scenarios", "nowhere"), "--scenarios nowhere: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line_and_2(tmp_path, arguments, says):
+    (tmp_path / "outage.yml").write_text("slug: outage\ntitle: An outage\nstart: {soc_pct: 180}\n")
+    ran = scenario_run(*arguments, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"wattswap: {says}")
+    assert ran.stderr.count("\n") == 1
