@@ -20,9 +20,9 @@ from wattswap_mqtt.contract.discovery import (
     retiring,
 )
 from wattswap_mqtt.contract.messages import PlaceOrder, SetScenario, parse_command
+from wattswap_mqtt.contract.scenario_files import builtin_names
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.quantities import QUANTITIES
-from wattswap_mqtt.core.scenarios import SCENARIOS
 from wattswap_mqtt.core.switches import SWITCHES
 
 ENTITY = {"p", "uniq_id", "def_ent_id", "name", "ic", "en", "ent_cat"}
@@ -221,7 +221,7 @@ def test_buttons_send_commands_that_the_device_reads():
 
 
 def test_the_scenario_none_has_a_name_that_is_not_taken_for_unknown():
-    assert COMPONENTS["scenario"]["ops"] == [PLAIN_HOME, *SCENARIOS]
+    assert COMPONENTS["scenario"]["ops"] == [PLAIN_HOME, *builtin_names()]
     assert "none" not in [option.lower() for option in COMPONENTS["scenario"]["ops"]]
 
 
