@@ -2,7 +2,8 @@
 #
 #   make run                      everything in one process; make run ARGS="--meters 5" passes flags on
 #   make test                     linters, types, architecture, and every test that needs no root (minutes)
-#   make test-full                what needs mosquitto and its clients, installed by apt where missing
+#   make test-full                what needs mosquitto and its clients, installed by apt where missing, and a real Home
+#                                 Assistant, installed into ~/.cache the first time (some minutes)
 #   make test-long                soaks and hundreds of kills
 #   make lint | docs | bench      the linters alone | derived tables and the AsyncAPI file | docs/benchmarks.md
 #   make vendor                   the dashboard's JavaScript libraries anew from npm
@@ -30,10 +31,10 @@ run: $(RUNNABLE)
 test: lint
 	$(PYTEST) -m "not full and not long" $(ARGS)
 
-test-full: $(READY) apt
+test-full: $(READY) apt home-assistant
 	$(PYTEST) -m "full and not long" $(ARGS)
 
-test-long: $(READY) apt
+test-long: $(READY) apt home-assistant
 	$(BIN)/pytest -m long $(ARGS)
 
 lint: $(READY)
@@ -86,3 +87,6 @@ apt:
 	$$sudo apt-get update -q; \
 	$$sudo apt-get install -q -y --no-install-recommends mosquitto mosquitto-clients curl openssl chromium; \
 	if [ -d /run/systemd/system ]; then $$sudo systemctl disable --now mosquitto; fi
+
+home-assistant: $(READY) apt
+	@$(BIN)/python tests/e2e/home_assistant/installation.py

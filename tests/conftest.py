@@ -56,17 +56,27 @@ def _no_thread_left_behind() -> Iterator[None]:
         assert not thread.is_alive(), f"the test has left the thread {thread.name!r} running"
 
 
+def unused_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that gives a port of 127.0.0.1 on which nobody listens."""
+    return unused_port
 
-    def port() -> int:
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(("127.0.0.1", 0))
-            return int(sock.getsockname()[1])
 
-    return port
+@pytest.fixture(scope="session")
+def household(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A real Home Assistant, mosquitto and WattSwap: started once for all tests that want them."""
+    from tests.e2e.home_assistant.household import running
+
+    with running(tmp_path_factory.mktemp("household"), (unused_port(), unused_port(), unused_port())) as house:
+        yield house
 
 
 class AmqttThread:

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,9 +120,25 @@ def _parser() -> Parser:
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files")
     add("schema", _scenario_schema, "print the JSON schema of a scenario, for editors", settings=False, to=actions)
 
+    _add_homeassistant(commands, add)
+
     docs = add("docs", _docs, "write the tables in the docs and the AsyncAPI file anew", settings=False)
     docs.add_argument("--check", action="store_true", help="change nothing; exit code 1 if something is out of date")
     return parser
+
+
+def _add_homeassistant(commands: "argparse._SubParsersAction[Parser]", add: "Callable[..., Parser]") -> None:
+    group = commands.add_parser("homeassistant", help="Home Assistant: fill its Energy dashboard, announce meters")
+    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    energy = add("energy", _energy, "fill Home Assistant's Energy dashboard with a meter", settings=False, to=actions)
+    energy.add_argument(
+        "--url", required=True, help="address of Home Assistant, such as http://homeassistant.local:8123"
+    )
+    energy.add_argument("--token", help="a long-lived access token of Home Assistant [HASS_TOKEN]")
+    energy.add_argument("--meter", action="append", metavar="ID", help="the meter [demo_meter]; may be repeated")
+    announce = add("announce", _announce, "announce meters to Home Assistant, beyond the first ones", to=actions)
+    announce.add_argument("meters_to_announce", nargs="+", metavar="ID", help="a meter's id")
+    announce.add_argument("--off", action="store_true", help="take them back instead")
 
 
 def _add_settings(parser: Parser) -> None:
@@ -238,6 +255,26 @@ def _watch(args: argparse.Namespace) -> None:
     from wattswap_mqtt import watch
 
     watch.watch(_quietly(_settings(args)), args.meter)
+
+
+def _energy(args: argparse.Namespace) -> None:
+    from wattswap_mqtt import energy_dashboard
+    from wattswap_mqtt.core.plant import DEMO_METER
+
+    token = args.token or os.environ.get("HASS_TOKEN")
+    if not token:
+        raise ConfigError("--token, or HASS_TOKEN in the environment, is needed: a long-lived access token")
+    energy_dashboard.fill(args.url, token, args.meter or [DEMO_METER])
+
+
+def _announce(args: argparse.Namespace) -> None:
+    from wattswap_mqtt.remote_meter import RemoteMeter
+
+    settings = _quietly(_settings(args))
+    for meter_id in args.meters_to_announce:
+        with RemoteMeter(settings, meter_id) as meter:
+            meter.command("discovery/set", not args.off)
+        print(f"{meter_id} is {'not announced any more' if args.off else 'announced'}")
 
 
 def _simulate(args: argparse.Namespace) -> None:

@@ -6,8 +6,7 @@ kept in the durable store: a component that an upgrade drops is retired by name,
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
@@ -54,10 +53,10 @@ class Announcer:
         return meter < self._settings.discovery_meters if wish is None else wish
 
     def announce(self) -> None:
-        """Announce every meter that is to be announced, and take back all others: they may have been once."""
+        """Announce every meter that is to be announced, and take back what hubs know of the others."""
         self._announced_at_s = time.monotonic()
         told = [self._ids[meter] for meter in range(len(self._ids)) if self.is_announced(meter)]
-        self._withdraw(chain(self._persistence.gone, (name for name in self._ids if name not in set(told))))
+        self._withdraw(self._persistence.discovery.keys() - set(told))
         self._tell(told)
 
     def announce_again(self) -> None:
@@ -79,19 +78,20 @@ class Announcer:
         """
         meter_id = self._ids[meter]
         self._persistence.note_discovery({meter_id: self._noted(meter_id) | {"announced": announced}})
-        if announced:
-            self._tell([meter_id])
-        else:
-            self._withdraw([meter_id])
+        (self._tell if announced else self._withdraw)([meter_id])
 
     def _noted(self, meter_id: str) -> Row:
         return self._persistence.discovery.get(meter_id, {})
 
     def _withdraw(self, meter_ids: Iterable[str]) -> None:
-        self._connection.publish_batch(((self._topics.discovery(name), REMOVED) for name in meter_ids), retain=True)
+        """Take back the meters that hubs know of: Home Assistant complains about any other."""
+        known = [meter_id for meter_id in meter_ids if self._noted(meter_id).get("components")]
+        for meter_id in known:
+            self._publish(meter_id, REMOVED)
+        self._note_told({meter_id: {} for meter_id in known})
 
     def _tell(self, meter_ids: Iterable[str]) -> None:
-        changed: dict[str, Row] = {}
+        told: dict[str, dict[str, str]] = {}
         for meter_id in meter_ids:
             present = self._community.scenarios[self._community.index[meter_id]]
             choices = dict.fromkeys((*self._scenarios, present))
@@ -103,15 +103,21 @@ class Announcer:
             # a component that changed its platform has to go before it can come back
             if retired := {key: p for key, p in known.items() if components.get(key) != p}:
                 logger.info("%s: hubs are told that these are no more: %s", meter_id, ", ".join(retired))
-                self._publish(meter_id, retiring(config, retired))
-            self._publish(meter_id, config)
+                self._publish(meter_id, orjson.dumps(retiring(config, retired)))
+            self._publish(meter_id, orjson.dumps(config))
             if components != known:
-                changed[meter_id] = self._noted(meter_id) | {"components": components}
-        if changed and self._connection.connected:
+                told[meter_id] = components
+        self._note_told(told)
+
+    def _note_told(self, told: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what hubs know of meters now, by component its platform; without a connection that is nothing new."""
+        if told and self._connection.connected:
             try:
-                self._persistence.note_discovery(changed)
+                self._persistence.note_discovery(
+                    {meter_id: self._noted(meter_id) | {"components": known} for meter_id, known in told.items()}
+                )
             except StorageError as error:
                 logger.warning("what hubs were told is not noted: %s", error)
 
-    def _publish(self, meter_id: str, config: dict[str, object]) -> None:
-        self._connection.publish(self._topics.discovery(meter_id), orjson.dumps(config), qos=1, retain=True)
+    def _publish(self, meter_id: str, payload: bytes) -> None:
+        self._connection.publish(self._topics.discovery(meter_id), payload, qos=1, retain=True)
