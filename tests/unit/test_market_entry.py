@@ -43,6 +43,9 @@ def test_a_closed_market_says_the_price():
         ({"available_discharge_kwh": 0, "surplus_kw": 2}, 0.5),
         ({"available_discharge_kwh": 0, "surplus_kw": -2}, 0),
         ({"surplus_kw": 1}, 1.0),
+        ({"available_discharge_kwh": 0, "surplus_kw": 2, "p_max_charge_kw": 3, "hours_to_reserve": 1}, 0),
+        ({"available_discharge_kwh": 0, "surplus_kw": 4, "p_max_charge_kw": 3, "hours_to_reserve": 1}, 0.25),
+        ({"available_discharge_kwh": 0, "surplus_kw": 2, "p_max_charge_kw": 3, "hours_to_reserve": 0.1}, 0.3),
     ],
 )
 def test_what_a_home_can_sell_in_a_quarter_hour(home, deliverable_kwh):

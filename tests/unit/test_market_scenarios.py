@@ -56,8 +56,9 @@ def test_6_a_purchase_charges_the_battery_cheaper_from_a_neighbour():
 def test_8_the_reserve_comes_before_a_sale_and_can_be_bought():
     homes = in_scenario("full-optimization", auto_buy_utok=310_000)
     with pytest.raises(CommandError) as refused:
-        homes.place(0, market_order("sell", 9.0, 60, min_fill_kwh=1.0))
+        homes.place(0, market_order("sell", 0.25, QUARTER_S, 0.1))  # the sun gives as much, but to the reserve
     assert refused.value.code == "min_fill"
+    assert homes.place(0, market_order("sell", 0.25, 4 * 3600, 0.1)).status == "accepted"
     homes.advance(QUARTER_S + 1)
     bought = [order for order in homes.exchange.orders(0) if order.terms.side == "buy"]
     assert bought

@@ -34,7 +34,7 @@ from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, 
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
 from wattswap_mqtt.core.setup import Setup, setup_of
 from wattswap_mqtt.core.status import alarm_bits, alarms_of
-from wattswap_mqtt.core.step import INSTANT_S, Surroundings, step
+from wattswap_mqtt.core.step import INSTANT_S, RECHARGE_KW, Surroundings, step
 from wattswap_mqtt.core.sun import Site, Weather, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
 from wattswap_mqtt.core.timeline import Play, Timeline, described
@@ -154,7 +154,9 @@ class Community:
             self._redispatch(meter)
         home = one(self.state, meter)
         plant = one(self.plant, meter)
-        spare = np.maximum(home.stored_kwh - plant.battery_kwh * self.switches.battery_reserve_pct[meter] / 100.0, 0.0)
+        efficiency, battery_kw = float(plant.one_way_efficiency[0]), float(plant.battery_kw[0])
+        spare_kwh = float(home.stored_kwh[0] - plant.battery_kwh[0] * self.switches.battery_reserve_pct[meter] / 100.0)
+        surplus_kw = float(max(home.pv_potential_kw[0] - home.flows[Flow.LOAD, 0], 0.0))
         order = self.exchange.place(
             meter,
             terms,
@@ -162,9 +164,11 @@ class Community:
             Home(
                 grid_connected=bool(self.switches.grid_connected[meter]),
                 market_enabled=bool(self.switches.market_enabled[meter]),
-                available_discharge_kwh=float((spare * plant.one_way_efficiency)[0]),
-                surplus_kw=float(max(home.pv_potential_kw[0] - home.flows[Flow.LOAD, 0], 0.0)),
-                p_max_discharge_kw=float(plant.battery_kw[0]),
+                available_discharge_kwh=max(spare_kwh, 0.0) * efficiency,
+                p_max_discharge_kw=battery_kw,
+                surplus_kw=surplus_kw,
+                p_max_charge_kw=battery_kw,
+                hours_to_reserve=max(-spare_kwh, 0.0) / efficiency / max(min(surplus_kw, battery_kw), RECHARGE_KW),
             ),
         )
         if order.under_way:

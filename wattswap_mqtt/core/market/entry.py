@@ -17,18 +17,27 @@ class Rules(NamedTuple):
 
 
 class Home(NamedTuple):
-    """What the exchange has to know of a home that places an order; `surplus_kw` is PV less load, EV included."""
+    """What the exchange has to know of a home that places an order.
+
+    `surplus_kw` is PV less load, EV included; below its reserve the battery takes what it can of that
+    before anything is sold.
+    """
 
     grid_connected: bool
     market_enabled: bool
     available_discharge_kwh: float
     p_max_discharge_kw: float
     surplus_kw: float
+    p_max_charge_kw: float = 0.0
+    hours_to_reserve: float = 0.0  # 0 above it
 
     def deliverable_kwh(self, duration_s: float) -> float:
         """Return the most it could ever sell: the battery above its reserve, and the present surplus all the time."""
         hours = duration_s / 3600
-        return min(self.available_discharge_kwh, self.p_max_discharge_kw * hours) + max(self.surplus_kw, 0) * hours
+        from_battery_kwh = min(self.available_discharge_kwh, self.p_max_discharge_kw * hours)
+        surplus_kw = max(self.surplus_kw, 0)
+        stored_kwh = min(surplus_kw, self.p_max_charge_kw) * min(hours, self.hours_to_reserve)
+        return from_battery_kwh + surplus_kw * hours - stored_kwh
 
 
 def refusal(terms: OrderTerms, quotes: Quotes, home: Home, rules: Rules) -> CommandError | None:
