@@ -79,6 +79,7 @@ def test_the_wire_form():
         "counterparty": "utility",
         "duration_sec": 900,
         "liquidity": "taker",
+        "co2_kg": -0.675,
     }
 
 

@@ -352,6 +352,7 @@ def trade_schema() -> Schema:
             "side": text("what the meter did", enum=["sell", "buy"]),
             "quantity_kwh": number("matched", "kWh"),
             "price": number("the price of the match", "apt/kWh"),
+            "co2_kg": number("what the energy causes (bought) or avoids (sold, negative) once it is delivered", "kg"),
             "counterparty": text("the other meter, or `utility`"),
             "duration_sec": number("the delivery window", "s"),
             "liquidity": text("whether the order came last, or waited for the other", enum=["taker", "maker"]),

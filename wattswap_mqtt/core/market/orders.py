@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from wattswap_mqtt.core.market.delivery import Delivery
 from wattswap_mqtt.core.market.pricing import Side, from_millionths
+from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 
 Status = Literal["accepted", "partially_filled", "executed", "failed", "expired", "cancelled"]
 Ending = Literal["executed", "failed", "expired", "cancelled"]
@@ -239,15 +240,17 @@ class Order:
 
 
 def trade(delivery: Delivery, meter_id: str) -> Row:
-    """Return a match as the `trade` event tells it to one of its sides."""
+    """Return a match as the `trade` event tells it to one of its sides; its CO₂ is that side's, < 0 is avoided."""
+    quantity_kwh = from_millionths(delivery.quantity_mwh)
     return {
         "timestamp": iso(delivery.start_s),
         "trade_id": delivery.trade_id,
         "order_id": delivery.order_id,
         "meter_id": meter_id,
         "side": delivery.side,
-        "quantity_kwh": from_millionths(delivery.quantity_mwh),
+        "quantity_kwh": quantity_kwh,
         "price": from_millionths(delivery.price_utok_per_kwh),
+        "co2_kg": round((quantity_kwh if delivery.side == "buy" else -quantity_kwh) * CO2_KG_PER_KWH, 9),
         "counterparty": delivery.counterparty,
         "duration_sec": round(delivery.end_s - delivery.start_s, 3),
         "liquidity": "taker" if delivery.came_last else "maker",
