@@ -48,7 +48,7 @@ def test_neighbouring_streams_and_meters_are_not_correlated():
 
 
 def test_normal_numbers_have_mean_0_and_variance_1_and_are_independent():
-    values = draws.normals(KEYS, 16, 3)
+    values = draws.normals(KEYS, 16, 3, 4)
     assert values.shape == (4, len(KEYS))
     assert values.mean(axis=1) == pytest.approx(np.zeros(4), abs=0.1)
     assert values.var(axis=1) == pytest.approx(np.ones(4), abs=0.1)

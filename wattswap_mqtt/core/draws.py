@@ -40,13 +40,13 @@ def uniform(keys: Keys, stream: int, counter: int) -> Floats:
     return (bits(keys, stream, counter) >> _S11).astype(np.float64) * 2.0**-53
 
 
-def normals(keys: Keys, stream: int, counter: int) -> Floats:
-    """Return four nearly normal numbers per key, shape (4, n): mean 0, variance 1, bounded by ±2.44.
+def normals(keys: Keys, stream: int, counter: int, count: int) -> Floats:
+    """Return up to four nearly normal numbers per key, shape (count, n): mean 0, variance 1, bounded by ±2.44.
 
     Each is the sum of two uniform 8-bit numbers: plenty for the noise of a meter's reading, and one draw for all four.
     """
-    octets = bits(keys, stream, counter).view(np.uint8).reshape(-1, 8).T
-    sums: Floats = octets[:4].astype(np.float64) + octets[4:]
+    octets = np.ascontiguousarray(bits(keys, stream, counter).view(np.uint8).reshape(-1, 8).T)
+    sums: Floats = octets[:count].astype(np.float64) + octets[4 : 4 + count]
     return (sums - 255.0) * _SCALE
 
 

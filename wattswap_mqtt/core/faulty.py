@@ -70,7 +70,7 @@ class FaultyMeter:
         factor *= 1.0 + self.number("drift_pct_per_hour") / 100.0 * (time_s - self.since_s) / 3600.0
         noise = self.number("noise_pct") or self.number("sigma_pct")
         if noise:
-            factor *= 1.0 + noise / 100.0 * float(draws.normals(self._key, _STREAM, int(time_s * 1000))[0, 0])
+            factor *= 1.0 + noise / 100.0 * float(draws.normals(self._key, _STREAM, int(time_s * 1000), 1)[0, 0])
         return max(factor, 0.0)
 
     def count(self, added: Floats, time_s: float) -> Floats:
@@ -79,7 +79,7 @@ class FaultyMeter:
         if self.value.get("ct_reversed"):
             counted[[Register.IMPORTED, Register.EXPORTED]] = added[_SWAPPED]
         counted[_COUNTED] *= self.gain(time_s)
-        count_co2(counted)
+        count_co2(counted[:, np.newaxis])
         return counted
 
     def read(self, row: Floats, time_s: float, seq: int) -> None:

@@ -129,7 +129,8 @@ def appliances_kw(plant: Plant, mean_kw: Floats, swing: Floats, load_noise: floa
     demand = plant.appliance_share * mean_kw
     if load_noise > 0.0:
         grown_kw = np.minimum(mean_kw * min(load_noise, 1.0), plant.swing_limit_kw * load_noise)
-        demand[: len(CYCLING)] += swing * grown_kw
+        cycling = demand[: len(CYCLING)]
+        cycling += swing * grown_kw
     return demand
 
 

@@ -19,16 +19,18 @@ from wattswap_mqtt.core.quantities import (
     Pv,
     Snapshot,
 )
-from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches
+from wattswap_mqtt.core.records import Appliance, Flow, Plant, State, Switches
 from wattswap_mqtt.core.setup import Setup
 from wattswap_mqtt.core.status import FLOWING_KW, View, status_codes
 
+_IDLE = np.int8(1)
 IDLE_KW = 0.0005
 """Less than half a watt is nothing."""
 NOMINAL_V, NOMINAL_HZ = 230.0, 50.0
+_NOISE = np.array([[0.15], [0.003], [0.1]])
+"""Standard deviations of what a meter reads: volts, hertz, % of distortion."""
 _STREAM = 16
 _VOLTAGE_STREAM, _FREQUENCY_STREAM = 17, 18
-_WHOLES = [Flow.PV, Flow.LOAD, Flow.LOAD, Flow.CHARGE, Flow.DISCHARGE]
 _UTOK = 1e-6
 _TINY = 1e-12
 
@@ -70,22 +72,22 @@ def measure(
     view: View,
 ) -> Snapshot:
     """Return what meters read that count `registers` (12, n): the state's `metered`, or its true `registers`."""
-    flows = state.flows
-    imported, exported, load = flows[Flow.GRID_IMPORT], flows[Flow.GRID_EXPORT], flows[Flow.LOAD]
-    charge, discharge, pv = flows[Flow.CHARGE], flows[Flow.DISCHARGE], flows[Flow.PV]
+    imported, exported, pv, load, charge, discharge, ev, unserved, _ = state.flows
+    imported_kwh, exported_kwh, pv_kwh, load_kwh, charged_kwh, discharged_kwh, *more = registers
+    ev_kwh, unserved_kwh, curtailed_kwh, emitted_kg, saved_kg, avoided_kg = more
     on_grid = switches.grid_connected
     net = exported - imported
     battery_kw = discharge - charge
-    noise = draws.normals(plant.key, _STREAM, mains.seq)
-    nothing = np.zeros_like(net)
+    noise_v, noise_hz, noise_pct = draws.normals(plant.key, _STREAM, mains.seq, len(_NOISE)) * _NOISE
+    nothing = np.zeros(net.shape)
 
     # The mains: voltage rises with export, frequency is the whole grid's; islanded, the inverter makes both.
-    volts = mains.voltage_v + 0.9 * net + 0.15 * noise[0]
-    hertz = mains.frequency_hz + 0.003 * noise[1]
+    volts = mains.voltage_v + 0.9 * net + noise_v
+    hertz = mains.frequency_hz + noise_hz
     reactive = 0.12 * load + 0.03 * pv
     if setup.any_islanded:
-        volts = np.where(on_grid, volts, NOMINAL_V + 0.15 * noise[0])
-        hertz = np.where(on_grid, hertz, NOMINAL_HZ - 0.05 * battery_kw + 0.003 * noise[1])
+        volts = np.where(on_grid, volts, NOMINAL_V + noise_v)
+        hertz = np.where(on_grid, hertz, NOMINAL_HZ - 0.05 * battery_kw + noise_hz)
         reactive *= on_grid
     apparent = np.sqrt(net * net + reactive * reactive)
     active = imported + exported
@@ -98,7 +100,7 @@ def measure(
     battery_dc_w = (discharge / efficiency - charge * efficiency) * 1000.0
 
     # NaN where nothing flows that a share or a time could be of.
-    wholes = flows[_WHOLES]
+    wholes = np.array([pv, load, load, charge, discharge])
     wholes[wholes < IDLE_KW] = np.nan
     used_pv, met_load = np.maximum(pv - exported, 0.0), np.maximum(load - imported, 0.0)
     parts = np.array([used_pv * 100.0, met_load * 100.0, can_give, can_take, can_give])
@@ -107,6 +109,7 @@ def measure(
     earned, spent = standing.earnings_utok.astype(np.float64), standing.spending_utok.astype(np.float64)
     hvac, fridge, cooking, lighting, other = state.appliances
     status = status_codes(view)
+    flow_dir, bms_status = direction_codes(np.array([net, battery_kw]))
     return Snapshot(
         measurements=Measurements(
             v_rms=volts,
@@ -116,8 +119,8 @@ def measure(
             apparent_power=apparent,
             frequency=hertz,
             power_factor=(active + _TINY) / (apparent + _TINY),
-            flow_dir=direction_codes(net),
-            thd_voltage_pct=1.8 + 0.25 * pv / plant.pv_ac_kw + 0.1 * noise[2],
+            flow_dir=flow_dir,
+            thd_voltage_pct=1.8 + 0.25 * pv / plant.pv_ac_kw + noise_pct,
         ),
         pv=Pv(
             pv_power_kw=pv,
@@ -135,19 +138,19 @@ def measure(
             available_discharge_kwh=can_give,
             p_max_charge_kw=state.max_charge_kw,
             p_max_discharge_kw=state.max_discharge_kw,
-            bms_status=direction_codes(battery_kw),
+            bms_status=bms_status,
             efficiency_roundtrip=efficiency * efficiency,
         ),
         loads=Loads(
             load_power_kw=load,
-            unserved_power_kw=flows[Flow.UNSERVED],
+            unserved_power_kw=unserved,
             appliance=Appliances(hvac, fridge, cooking, lighting, other, state.ev_demand_kw),
             load_profile=_profile_codes(state.appliances, load),
         ),
         ev=Ev(
             plugged=switches.ev_plug,
             mode=switches.ev_mode,
-            power_kw=flows[Flow.EV],
+            power_kw=ev,
             soc_pct=100.0 * state.ev_stored_kwh / plant.ev_kwh,
             session_energy_kwh=state.ev_session_kwh,
         ),
@@ -165,21 +168,21 @@ def measure(
             autonomy_hours=autonomy,
             time_to_full_hours=to_full,
             time_to_empty_hours=to_empty,
-            energy_imported_kwh=registers[Register.IMPORTED],
-            energy_exported_kwh=registers[Register.EXPORTED],
-            pv_energy_kwh=registers[Register.PV],
-            load_energy_kwh=registers[Register.LOAD],
-            battery_charged_kwh=registers[Register.CHARGED],
-            battery_discharged_kwh=registers[Register.DISCHARGED],
-            ev_energy_kwh=registers[Register.EV],
-            co2_emissions_kg=registers[Register.CO2_EMITTED],
-            co2_savings_kg=registers[Register.CO2_SAVED],
-            co2_net_kg=registers[Register.CO2_EMITTED] - registers[Register.CO2_AVOIDED],
+            energy_imported_kwh=imported_kwh,
+            energy_exported_kwh=exported_kwh,
+            pv_energy_kwh=pv_kwh,
+            load_energy_kwh=load_kwh,
+            battery_charged_kwh=charged_kwh,
+            battery_discharged_kwh=discharged_kwh,
+            ev_energy_kwh=ev_kwh,
+            co2_emissions_kg=emitted_kg,
+            co2_savings_kg=saved_kg,
+            co2_net_kg=emitted_kg - avoided_kg,
             token_earnings_apt=earned * _UTOK,
             token_spending_apt=spent * _UTOK,
             token_balance_apt=(earned - spent) * _UTOK,
-            unserved_energy_kwh=registers[Register.UNSERVED],
-            curtailed_energy_kwh=registers[Register.CURTAILED],
+            unserved_energy_kwh=unserved_kwh,
+            curtailed_energy_kwh=curtailed_kwh,
             system_status=status,
             status_badge=status,
         ),
@@ -203,6 +206,7 @@ def view_of(
     """Return what the rules of status and alarms look at."""
     mean, flows = state.mean_flows, state.flows
     flowing = mean > FLOWING_KW
+    spare_kwh = state.stored_kwh - setup.reserve_kwh
     through = flows[Flow.GRID_IMPORT] + flows[Flow.GRID_EXPORT]
     return View(
         faulty=faulty,
@@ -210,9 +214,11 @@ def view_of(
         islanded=~switches.grid_connected,
         market_open=switches.market_enabled,
         manual_load=switches.manual_load_delta_kw != 0.0,
-        spare_kwh=state.stored_kwh - setup.reserve_kwh,
+        spare_kwh=spare_kwh,
         storage_failed=storage_failed,
         flowing=flowing,
+        recharging=flowing[Flow.CHARGE] & (spare_kwh < -1e-9),
+        running_down=flowing[Flow.DISCHARGE] & ~flowing[Flow.PV],
         mostly_pv=flowing[Flow.PV] & (mean[Flow.PV] >= 0.5 * mean[Flow.LOAD]),
         at_grid_limit=switches.grid_connected & (through > plant.grid_limit_kw - 1e-6),
         unserved_kw=flows[Flow.UNSERVED],
@@ -222,7 +228,8 @@ def view_of(
 
 def direction_codes(power_kw: Floats) -> Codes:
     """Return 0 for negative (import, charging), 1 below half a watt (idle), 2 for positive (export, discharging)."""
-    return (np.sign(np.rint(power_kw * 1000.0)) + 1.0).astype(np.int8)
+    watts = power_kw * 1000.0
+    return (watts > 0.5).view(np.int8) - (watts < -0.5).view(np.int8) + _IDLE
 
 
 def _profile_codes(appliances: Floats, load_kw: Floats) -> Codes:

@@ -18,12 +18,13 @@ def increments(flows: Floats, hours: float) -> Floats:
 
 
 def count_co2(added: Floats) -> None:
-    """Set the kg of CO₂ in `added` (12, …) that follow from its energies, in place.
+    """Set the kg of CO₂ in `added` (12, n) that follow from its energies, in place.
 
     emitted = import · intensity; saved = (PV used at home + export) · intensity, which is max(pv, export) · intensity;
     avoided = export · intensity.
     """
-    imported, exported, pv = added[Register.IMPORTED], added[Register.EXPORTED], added[Register.PV]
-    np.multiply(imported, CO2_KG_PER_KWH, out=added[Register.CO2_EMITTED, ...])
-    np.multiply(np.maximum(pv, exported), CO2_KG_PER_KWH, out=added[Register.CO2_SAVED, ...])
-    np.multiply(exported, CO2_KG_PER_KWH, out=added[Register.CO2_AVOIDED, ...])
+    imported, exported, pv = added[: Register.LOAD]
+    emitted, saved, avoided = added[Register.CO2_EMITTED :]
+    np.multiply(imported, CO2_KG_PER_KWH, out=emitted)
+    np.multiply(np.maximum(pv, exported), CO2_KG_PER_KWH, out=saved)
+    np.multiply(exported, CO2_KG_PER_KWH, out=avoided)

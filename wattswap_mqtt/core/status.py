@@ -28,6 +28,8 @@ class View(NamedTuple):
     spare_kwh: Floats  # in the battery above its reserve
     storage_failed: Bools
     flowing: Bools  # (9, n), see records.Flow: the mean is more than nothing
+    recharging: Bools  # up to the reserve
+    running_down: Bools  # the battery, without sun
     mostly_pv: Bools  # PV covers at least half of the load, on the mean
     at_grid_limit: Bools
     unserved_kw: Floats
@@ -43,28 +45,17 @@ class Rule:
     applies: Callable[[View], Bools]
 
 
-def _recharging(v: View) -> Bools:
-    charging: Bools = v.flowing[Flow.CHARGE]
-    return charging & (v.spare_kwh < -1e-9)
-
-
-def _discharging_at_night(v: View) -> Bools:
-    discharging: Bools = v.flowing[Flow.DISCHARGE]
-    by_day: Bools = v.flowing[Flow.PV]
-    return discharging & ~by_day
-
-
 RULES: tuple[Rule, ...] = (
     Rule("Fault simulation for testing diagnostics", "Diagnostics Required", lambda v: v.faulty),
     Rule("Emergency backup mode", "Grid Failure", lambda v: v.islanded & v.market_open),
     Rule("Off-grid operation, vulnerable to battery depletion", "Island Mode", lambda v: v.islanded),
     Rule("EV fast charging from solar", "EV Charging Active", lambda v: v.flowing[Flow.EV]),
     Rule("Testing load response and battery buffering", "High Load Detected", lambda v: v.manual_load),
-    Rule("Optimal prosumer operation", "Optimized", lambda v: _recharging(v) & v.market_open),
-    Rule("Energy storage building reserves", "Battery Charging", _recharging),
+    Rule("Optimal prosumer operation", "Optimized", lambda v: v.recharging & v.market_open),
+    Rule("Energy storage building reserves", "Battery Charging", lambda v: v.recharging),
     Rule("Prosumer actively selling surplus", "Selling", lambda v: v.market_open & v.flowing[Flow.GRID_EXPORT]),
-    Rule("Smart purchasing to maintain reserves", "Smart Buying", lambda v: _discharging_at_night(v) & v.market_open),
-    Rule("Battery providing backup power", "Battery Backup", _discharging_at_night),
+    Rule("Smart purchasing to maintain reserves", "Smart Buying", lambda v: v.running_down & v.market_open),
+    Rule("Battery providing backup power", "Battery Backup", lambda v: v.running_down),
     Rule("Self-generation covering most load", "Solar Powered", lambda v: v.mostly_pv),
     Rule("Grid-dependent consumption", "Grid Powered", lambda v: v.flowing[Flow.GRID_IMPORT]),
 )
