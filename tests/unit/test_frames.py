@@ -2,7 +2,7 @@
 
 import pytest
 
-from wattswap_mqtt.mqtt.frames import BLOCK_BYTES, FrameQueue, publish_frame
+from wattswap_mqtt.mqtt.frames import FrameQueue, publish_frame
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152])
@@ -24,50 +24,17 @@ def test_a_frame_of_every_length(length, retain):
     assert remaining == len(frame) - 1 - digits
 
 
-class SlowSocket:
-    """Takes a given number of bytes at a time."""
-
-    def __init__(self, *takes: int) -> None:
-        self.takes = list(takes)
-        self.taken = b""
-
-    def send_some(self, data: memoryview) -> int:
-        size = min(self.takes.pop(0), len(data))
-        self.taken += data[:size]
-        return size
-
-
-def test_the_latest_frame_of_a_topic_replaces_the_one_that_waits_but_not_the_one_half_written():
+def test_the_latest_frame_of_a_topic_replaces_the_one_that_waits():
     queue = FrameQueue()
     for topic, frame in (("a", b"a1"), ("b", b"b1"), ("a", b"a2")):
         queue.put(topic, frame)
     assert (len(queue), queue.dropped) == (2, 1)
-    queue.begin_block()
-    sock = SlowSocket(1, 0, 100, 100)
-    queue.finish_block(sock)
-    assert queue.is_half_written
-    queue.put("a", b"a3")
-    queue.finish_block(sock)
-    queue.finish_block(sock)
-    assert not queue.is_half_written
-    queue.begin_block()
-    queue.finish_block(sock)
-    assert sock.taken == b"a2b1a3"
+    assert [queue.take(), queue.take()] == [b"a2", b"b1"]
     assert (len(queue), queue.dropped) == (0, 1)
-
-
-def test_a_block_ends_when_it_is_large_enough():
-    queue = FrameQueue()
-    for number in range(3):
-        queue.put(str(number), b"x" * (BLOCK_BYTES // 2))
-    queue.begin_block()
-    assert len(queue) == 1
 
 
 def test_clearing_counts_what_is_lost():
     queue = FrameQueue()
     queue.put("a", b"1")
-    queue.begin_block()
-    queue.put("b", b"2")
     queue.clear()
-    assert (len(queue), queue.dropped, queue.is_half_written) == (0, 1, False)
+    assert (len(queue), queue.dropped) == (0, 1)

@@ -116,7 +116,7 @@ class AsyncConnection(Link):
         return accepted
 
     def publish_batch(self, messages: Iterable[tuple[str, bytes]], retain: bool = False) -> None:
-        """Send each (topic, payload) with QoS 0, now if the socket takes them; of one topic only the latest waits."""
+        """Send each (topic, payload) with QoS 0, if the socket takes them; of one topic only the latest waits."""
         super().publish_batch(messages, retain)
         if self.connected:
             self._run_in(0.0)
@@ -138,11 +138,12 @@ class AsyncConnection(Link):
             return
         self._step()
         self._stepped.set()
-        if self._socket is not None and self._wants_write:
+        stuck = self._socket is not None and not self._socket.takes_more
+        if self._socket is not None and stuck:
             self._loop.add_writer(self._socket.fileno(), self._run)
         elif self._socket is not None:
             self._loop.remove_writer(self._socket.fileno())
-        self._run_in(self._patience_s())
+        self._run_in(0.0 if self._wants_write and not stuck else self._patience_s())
 
     def _run_in(self, delay_s: float) -> None:
         if self._timer is not None:

@@ -4,11 +4,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from wattswap_mqtt.config import BrokerAddress
 
 TIMEOUT_S = 5.0
 READ_BYTES = 64 * 1024
+BLOCK_BYTES = 256 * 1024
+"""Written in one go: an acknowledgement waits for at most so much telemetry."""
 
 
 class Dial(threading.Thread):
@@ -62,7 +65,10 @@ def _connected(address: BrokerAddress) -> socket.socket:
 
 
 class BufferedSocket:
-    """A socket as paho wants it, read 64 KiB at a time where paho asks for single bytes."""
+    """A socket as paho wants it, read and written in large pieces where paho asks for single bytes and packets.
+
+    What is sent together leaves together, with `flush`: each piece by itself would wake the broker once more.
+    """
 
     def __init__(self, sock: socket.socket, closing: Callable[["BufferedSocket"], None]) -> None:
         """Take over a socket that does not block; `closing` is called just before it is closed."""
@@ -70,6 +76,8 @@ class BufferedSocket:
         self._closing = closing
         self._buffer = b""
         self._position = 0
+        self._unsent = bytearray()
+        self._stuck = False
 
     @property
     def is_open(self) -> bool:
@@ -90,20 +98,35 @@ class BufferedSocket:
         self._position += len(piece)
         return piece
 
-    def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Send some of the data; raises as a socket that does not block."""
-        return self._sock.send(data)
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be flushed."""
+        return len(self._unsent)
 
-    def send_some(self, data: memoryview) -> int:
-        """Send some of the data, or none; raises OSError for a lost connection."""
-        try:
-            return self._sock.send(data)
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            return 0
+    @property
+    def takes_more(self) -> bool:
+        """Whether more can be sent: not before the operating system has taken the whole of what was flushed."""
+        return not self._stuck and len(self._unsent) < BLOCK_BYTES
+
+    def send(self, data: bytes | bytearray) -> int:
+        """Take in the whole of the data, to be flushed; raises BlockingIOError while it takes no more."""
+        if not self.takes_more:
+            raise BlockingIOError
+        self._unsent += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Write what was sent, as far as it can be done without waiting; raises OSError for a lost connection."""
+        if self._unsent:
+            with suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                del self._unsent[: self._sock.send(self._unsent)]
+            self._stuck = bool(self._unsent)
 
     def close(self) -> None:
-        """Close; a second time does nothing."""
+        """Close, after a last try to flush; a second time does nothing."""
         if self.is_open:
+            with suppress(OSError):
+                self.flush()
             self._closing(self)
             self._sock.close()
 

@@ -1,11 +1,6 @@
-"""Messages with QoS 0 as whole frames, written many at once."""
+"""Messages with QoS 0 as whole frames."""
 
 from collections import OrderedDict
-
-from wattswap_mqtt.mqtt.dial import BufferedSocket
-
-BLOCK_BYTES = 256 * 1024
-"""Written in one go: an acknowledgement waits for at most so much telemetry."""
 
 
 def publish_frame(topic: str, payload: bytes, *, retain: bool) -> bytes:
@@ -28,7 +23,6 @@ class FrameQueue:
         self.dropped = 0
         """Frames that were replaced by a later one, or cleared."""
         self._waiting: OrderedDict[str, bytes] = OrderedDict()
-        self._half_written = memoryview(b"")
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -42,24 +36,7 @@ class FrameQueue:
         """Forget everything: there is no connection any more."""
         self.dropped += len(self._waiting)
         self._waiting.clear()
-        self._half_written = memoryview(b"")
 
-    @property
-    def is_half_written(self) -> bool:
-        """Whether the socket has taken a part of a block: until it has the rest, nobody else may write."""
-        return bool(self._half_written)
-
-    def finish_block(self, sock: BufferedSocket) -> None:
-        """Write the rest of the half-written block as far as the socket takes it; raises OSError."""
-        if self._half_written:
-            self._half_written = self._half_written[sock.send_some(self._half_written) :]
-
-    def begin_block(self) -> None:
-        """Join waiting frames to the next block."""
-        frames: list[bytes] = []
-        size = 0
-        while self._waiting and size < BLOCK_BYTES:
-            _, frame = self._waiting.popitem(last=False)
-            frames.append(frame)
-            size += len(frame)
-        self._half_written = memoryview(b"".join(frames))
+    def take(self) -> bytes:
+        """Return the frame that waits longest."""
+        return self._waiting.popitem(last=False)[1]

@@ -1,9 +1,9 @@
 """The protocol and its repair, without a way to wait; the one module that imports paho.
 
-A message with QoS 0 is written to the socket as a whole frame, many frames at once, and never through paho (which
-costs twenty times as much and queues without bound).  While the socket takes no more, the latest frame of each topic
-is kept; what it replaces is counted in `dropped`.  A message with QoS 1 goes through paho.  The two never mix bytes:
-each begins only when the other's last packet has been written to its end.
+A message with QoS 0 is sent as a whole frame, and never through paho (which costs twenty times as much and queues
+without bound).  While the socket takes no more, the latest frame of each topic is kept; what it replaces is counted in
+`dropped`.  A message with QoS 1 goes through paho.  Both end up in one buffer, packet by packet in the order in which
+they were published, and what was published together leaves together, with the next step.
 
 What is lost when the broker goes away: QoS 0 and retained messages are not kept, they would be old news, and
 `on_connect` is there to publish the present state.  The other messages with QoS 1 are: the latest `KEPT`, those not yet
@@ -148,6 +148,7 @@ class Link(ABC):
             accepted = qos > 0 and not retain and self._keep(message)
         elif qos == 0:
             self._frames.put(topic, publish_frame(topic, payload, retain=retain))
+            self._fill()
             accepted = True
         else:
             accepted = self._hand_to_paho(message)
@@ -155,13 +156,15 @@ class Link(ABC):
         return accepted
 
     def publish_batch(self, messages: Iterable[tuple[str, bytes]], retain: bool = False) -> None:
-        """Send each (topic, payload) with QoS 0, now if the socket takes them; of one topic only the latest waits."""
+        """Send each (topic, payload) with QoS 0, if the socket takes them; of one topic only the latest waits."""
         for topic, payload in messages:
             if self.connected:
                 self._frames.put(topic, publish_frame(topic, payload, retain=retain))
             else:
                 self._refused += 1
-        self._write()
+        self._fill()
+        if self._frames:  # more than a block
+            self._write()
 
     def _keep(self, message: Message) -> bool:
         self._kept.append(message)
@@ -182,39 +185,49 @@ class Link(ABC):
     @property
     def _wants_write(self) -> bool:
         wanted_by_paho = self._client is not None and self._client.want_write()
-        return wanted_by_paho or self._frames.is_half_written or len(self._frames) > 0
+        return wanted_by_paho or len(self._frames) > 0 or (self._socket is not None and self._socket.unsent > 0)
+
+    def _fill(self) -> None:
+        """Put what was published into the socket's buffer, as far as it takes it: paho's packets, then our frames."""
+        client, sock = self._client, self._socket
+        if client is None or sock is None:
+            return
+        if client.want_write():
+            client.loop_write()
+        while self._frames and sock.takes_more and not client.want_write():
+            sock.send(self._frames.take())
 
     def _write(self) -> None:
-        """Write what the socket takes: the rest of our last block, then paho's packets, then our next block."""
-        client, sock = self._client, self._socket
-        while client is not None and sock is not None and sock.is_open:
+        """Write what was published, as far as it can be done without waiting."""
+        sock = self._socket
+        while sock is not None and sock.is_open:
+            self._fill()
+            if not sock.unsent:
+                return
             try:
-                self._frames.finish_block(sock)
+                sock.flush()
             except OSError:
                 sock.close()  # the next step says so
+            if not sock.takes_more:
                 return
-            if self._frames.is_half_written:
-                return
-            if client.want_write():
-                client.loop_write()
-            if client.want_write() or not self._frames:
-                return
-            self._frames.begin_block()
 
     # One step.
 
     def _step(self) -> bool:
-        """Connect, read, call back, write and keep alive, all without waiting; True if there was something to tell."""
+        """Connect, write, read, call back and keep alive, all without waiting; True if there was something to tell.
+
+        What the callbacks publish, and acknowledgements of what they were told, is written with the next step.
+        """
         if self._client is None:
             self._try_to_connect()
         client, sock = self._client, self._socket
         if client is None or sock is None:
             return False
+        self._write()
         trouble = self._read(client, sock)
         told = self._take_answers(client)
         told = self._take_messages() or told
         if trouble is None:
-            self._write()
             client.loop_misc()
         if trouble is not None or not sock.is_open:
             told = self._lose(trouble or "the connection was lost") or told
@@ -381,7 +394,7 @@ class Link(ABC):
         self._closed = True
         if self._dial is not None:
             self._dial.abandon()
-        if self._client is not None and not self._frames.is_half_written:
+        if self._client is not None:
             self._client.disconnect()
             self._client.loop_write()
         self._lose("closed")
