@@ -105,7 +105,8 @@ class _Reader(StreamReaderAdapter):
 
     def __init__(self, reader: asyncio.StreamReader, backlog: Callable[[], int]) -> None:
         super().__init__(reader)
-        self.session: Session | None = None
+        self.keepalive_s: float | None = None
+        """None before CONNECT, 0 if the client promises none."""
         self._backlog = backlog
         self._clock = asyncio.get_running_loop().time
         self.heard_s = self._clock()
@@ -123,9 +124,9 @@ class _Reader(StreamReaderAdapter):
     def silent_too_long(self) -> bool:
         """Whether the client has missed its keepalive, or not even said CONNECT.  Source: MQTT 3.1.1, 3.1.2.10."""
         silent_s = self._clock() - self.heard_s
-        if self.session is None:
+        if self.keepalive_s is None:
             return silent_s > CONNECT_TIMEOUT_S
-        return 0 < self.session.keep_alive * KEEPALIVE_FACTOR < silent_s
+        return 0 < self.keepalive_s * KEEPALIVE_FACTOR < silent_s
 
 
 class _Writer(StreamWriterAdapter):
@@ -227,6 +228,18 @@ class _Broker(amqtt.Broker):
             transport.abort()
             del self._serving[task]
 
+    async def _initialize_client_session(
+        self, reader: ReaderAdapter, writer: WriterAdapter, remote_address: str, remote_port: int
+    ) -> "tuple[BrokerProtocolHandler, Session]":
+        """Wait for CONNECT.
+
+        amqtt sets a timer for each packet that it waits for and does nothing when it goes off; it need not.
+        """
+        handler, session = await super()._initialize_client_session(reader, writer, remote_address, remote_port)
+        if isinstance(reader, _Reader):
+            reader.keepalive_s, session.keep_alive = session.keep_alive, 0
+        return handler, session
+
     async def _delete_session(self, client_id: str) -> None:
         """End the connection of a client whose name comes a second time.  Source: MQTT 3.1.1, 3.1.4-2.
 
@@ -247,8 +260,6 @@ class _Broker(amqtt.Broker):
         """
         task = _current_task()
         self._tasks[handler] = task
-        if isinstance(handler.reader, _Reader):
-            handler.reader.session = client_session
         gone = handler._disconnect_waiter or _done(None)  # noqa: SLF001 - asked for later, its result may be missed
         reading = handler._reader_task or _done(None)  # noqa: SLF001 - ends with the connection, even one just made
         passing_on = asyncio.create_task(self._pass_on(client_session, handler))
