@@ -69,13 +69,13 @@ class Device:
         touched = dict.fromkeys(meter for meter, command, _ in jobs if not isinstance(command, QUESTIONS))
         everyone = self._community.time_acceleration != acceleration
         orders = PlaceOrder | CancelOrder | GetOrders | SetDiscovery  # they leave the switches as they are
-        switched = dict.fromkeys(
-            meter
-            for (_, command, _), (meter, ack) in zip(jobs, answers, strict=True)
-            if meter in touched and (ack.status == "error" or not isinstance(command, orders))
-        )
+        switched: dict[int, bool] = {}  # whether the scenario is to be told again, too
+        for (_, command, _), (meter, ack) in zip(jobs, answers, strict=True):
+            if meter in touched and (ack.status == "error" or not isinstance(command, orders)):
+                again = ack.status == "error" or not isinstance(command, SetSwitches)
+                switched[meter] = again or switched.get(meter, False)
         for meter in range(len(self._community.ids)) if everyone else switched:
-            self._publisher.switches(meter)
+            self._publisher.switches(meter, again=switched.get(meter, False))
         for meter in touched:
             self._publisher.availability(meter)
             self._publisher.readings(meter)

@@ -57,6 +57,7 @@ class Publisher:
         self._hub = HubPace(len(community.ids))
         self._boot_id = uuid.uuid4().hex
         self._last_trades: dict[int, object] = {}
+        self._told_scenarios = list(community.scenarios)
         self._told_truth: set[int] = set()
         self._told_offline: set[int] = set()
         self._started = False
@@ -89,13 +90,14 @@ class Publisher:
         """Say that the community is gone on purpose."""
         self._retain(self._topics.community_availability(self._name), b"offline")
 
-    def switches(self, meter: int) -> None:
-        """Publish a meter's switches and scenario."""
-        meter_id = self._community.ids[meter]
+    def switches(self, meter: int, *, again: bool = True) -> None:
+        """Publish a meter's switches and scenario; the scenario only if it has changed or is to be told `again`."""
+        meter_id, scenario = self._community.ids[meter], self._community.scenarios[meter]
         self._retain(self._topics.switches(meter_id), orjson.dumps(self._community.switch_values[meter]))
-        scenario = self._community.scenarios[meter]
-        self.announcer.offer(meter)  # a scenario that somebody sent: a choice is to be known before it is made
-        self._retain(self._topics.scenario(meter_id), scenario.encode())
+        if again or self._told_scenarios[meter] != scenario:
+            self.announcer.offer(meter)  # a scenario that somebody sent: a choice is to be known before it is made
+            self._retain(self._topics.scenario(meter_id), scenario.encode())
+            self._told_scenarios[meter] = scenario
 
     def availability(self, meter: int) -> None:
         """Publish whether a meter is available, if that has changed."""
