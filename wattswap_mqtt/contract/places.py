@@ -18,6 +18,8 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+KINDS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "merge", "value", "seq", "map"})
+"""What YAML takes something for that has no tag."""
 DEEPEST = 20
 
 
@@ -77,7 +79,7 @@ class _Reading:
         if id(node) in self._seen:
             raise _error(node.start_mark, "an alias (*) is not read: write it out")
         self._seen.add(id(node))
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag.removeprefix("tag:yaml.org,2002:") not in KINDS:
             raise _error(node.start_mark, f"tags such as {node.tag} are not read")
         if len(place) > DEEPEST:
             raise _error(node.start_mark, "this is nested too deep")

@@ -53,8 +53,14 @@ class ScenarioError(CommandError):
     def __init__(self, code: str, place: Place, problem: str) -> None:
         self.place = place
         self.problem = problem
-        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-        super().__init__(code, f"{dotted}: {problem}" if dotted else problem)
+        where = "".join(map(_step, place)).removeprefix(".")
+        super().__init__(code, f"{where}: {problem}" if where else problem)
+
+
+def _step(part: str | int) -> str:
+    if isinstance(part, str) and re.fullmatch(r"[\w-]{1,64}", part):
+        return f".{part}"
+    return f"[{shown(part)}]"
 
 
 def _refused(code: str, problem: str, *below: str | int) -> PydanticCustomError:
