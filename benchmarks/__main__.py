@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import book, commands, core, encoding, fleet, orders, startup, web
+from benchmarks import book, commands, core, dashboard, encoding, fleet, orders, startup, web
 from benchmarks.timing import table
 
 PARTS = {
@@ -22,6 +22,7 @@ PARTS = {
     "web": web,
     "startup": startup,
     "fleet": fleet,
+    "dashboard": dashboard,
 }
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -64,7 +64,9 @@ function Main() {
 const Page = () => html`<a class="skip" href="#main">Skip to the content</a>
   <${Header} />
   <${Trouble} />
-  <main id="main" tabindex="-1" class=${trouble.value ? "stale" : ""}><${Main} /></main>
+  <main id="main" tabindex="-1" class=${trouble.value ? "stale" : ""}>
+    <h1 class="hidden">${VIEWS[view.value]?.[0]}${view.value === "community" || !meter.value ? "" : ` of ${meter.value}`}</h1>
+    <${Main} /></main>
   <footer class="bottom">
     <a href="docs">REST</a><a href="asyncapi.json">MQTT (AsyncAPI)</a><a href="api/v1/catalogue">Catalogue</a>
     <a href="api/v1/health">Health</a><a href="metrics">Metrics</a>

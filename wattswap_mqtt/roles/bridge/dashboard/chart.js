@@ -9,10 +9,11 @@ export function Chart({ data, series, zone, onZoom, span }) {
   const scheme = theme.value;
 
   useEffect(() => {
-    const made = plot.current = new uPlot(options(place.current, series, zone, onZoom, wanted), data, place.current);
+    const here = place.current;
+    const made = plot.current = new uPlot(options(here, series, zone, onZoom, wanted), data, here);
     made.root.querySelector("canvas").setAttribute("aria-hidden", "true");
-    const follow = new ResizeObserver(() => made.setSize(size(place.current, made.root.querySelector(".u-legend").offsetHeight)));
-    follow.observe(place.current);
+    const follow = new ResizeObserver(() => made.setSize(size(here, made.root.querySelector(".u-legend").offsetHeight)));
+    follow.observe(here);
     return () => { follow.disconnect(); made.destroy(); };
   }, [scheme, zone]);
   useEffect(() => { if (plot.current.data !== data) plot.current.setData(data); }, [data]);

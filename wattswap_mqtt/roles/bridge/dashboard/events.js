@@ -12,8 +12,8 @@ function about(event) {
 
 export function Events() {
   if (!events.value.length) return html`<${Empty}>Nothing has happened yet.<//>`;
-  return html`<ol class="events" tabindex="0" role="group" aria-label="Events, newest first">${events.value.map((event) => html`<li>
+  return html`<div class="scroll events" tabindex="0" role="group" aria-label="Events, newest first"><ol>${events.value.map((event) => html`<li>
     <time datetime=${event.timestamp} title=${day(event.timestamp, zone.value)}>${clock(event.timestamp, zone.value)}</time>
     <span><b>${words(event.event_type)}</b> ${about(event)}</span>
-  </li>`)}</ol>`;
+  </li>`)}</ol></div>`;
 }

@@ -56,6 +56,7 @@ const pixelsPerSecond = (kw) => Math.sign(kw) * Math.min(18 + 24 * Math.abs(kw),
 function useRunningDots(root) {
   useEffect(() => {
     let last, frame;
+    const { children } = root.current;
     const offsets = NEIGHBOURS.map(() => 0);
     const step = (now) => {
       const seconds = last === undefined ? 0 : Math.min((now - last) / 1000, 0.1);
@@ -64,7 +65,7 @@ function useRunningDots(root) {
         const kw = inwards(power(state.peek()) ?? 0);
         if (Math.abs(kw) < FLOWING_KW) return;
         offsets[index] = (offsets[index] - pixelsPerSecond(kw) * seconds) % SPACING;
-        root.current.children[index].style.strokeDashoffset = offsets[index];
+        children[index].style.strokeDashoffset = offsets[index];
       });
       frame = requestAnimationFrame(step);
     };

@@ -81,13 +81,13 @@ function forget() {
 function listen(chosen) {
   source?.close();
   const stream = source = streamOf({ meter_id: chosen });
-  stream.onopen = () => { bridge.value = { open: true, since: null }; askPast(chosen); };
+  stream.onopen = () => { bridge.value = { open: true, since: null }; unknown.value = false; askPast(chosen); };
   stream.onerror = () => {
     if (stream !== source) return;
     if (bridge.value.open || !bridge.value.since) bridge.value = { open: false, since: new Date().toISOString() };
     if (stream.readyState !== EventSource.CLOSED) return;
     // a browser gives up when the answer is no stream: then it is for us to find out why, and to try again
-    askPast(chosen);
+    findOut(chosen);
     setTimeout(() => stream === source && listen(chosen), 2000);
   };
   for (const [name, taken] of Object.entries(take)) {
@@ -95,20 +95,27 @@ function listen(chosen) {
   }
 }
 
-// What happened before we came; and whether there is such a meter at all.
+// What happened before we came.
 async function askPast(chosen) {
-  const quietly = (asked) => asked.catch((error) => error.problem ?? null);
-  const [past, traded, known] = await Promise.all([
+  const quietly = (asked) => asked.catch(() => ({}));
+  const [past, traded] = await Promise.all([
     quietly(get("events", { limit: EVENTS_KEPT, meter_id: chosen })),
     quietly(get("market/trades", { limit: EVENTS_KEPT })),
-    quietly(get(`meter/${encodeURIComponent(chosen)}/snapshot`)),
   ]);
-  if (chosen !== meter.value || !known) return;
+  if (chosen !== meter.value) return;
+  batch(() => {
+    if (past.events) events.value = past.events.reverse();
+    if (traded.trades) trades.value = traded.trades.reverse();
+  });
+}
+
+// Whether the bridge is there at all, and knows the meter.
+async function findOut(chosen) {
+  const problem = await get(`meter/${encodeURIComponent(chosen)}/snapshot`).then(() => ({}), (error) => error.problem);
+  if (chosen !== meter.value || !problem) return;
   batch(() => {
     bridge.value = { open: true, since: null };
-    if (past?.events) events.value = past.events.reverse();
-    if (traded?.trades) trades.value = traded.trades.reverse();
-    unknown.value = known.code === "unknown_meter";
+    unknown.value = problem.code === "unknown_meter";
   });
 }
 

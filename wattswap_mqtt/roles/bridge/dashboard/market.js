@@ -33,7 +33,7 @@ function Depth({ depth }) {
   const row = (side) => ({ price, quantity_kwh: kwh }) => html`<tr class=${side}>
     <th scope="row">${number(price, 4)}</th><td class="bar-cell"><span class="bar" style=${{ width: `${kwh / most * 100}%` }}></span></td><td>${number(kwh, 3)}</td>
   </tr>`;
-  return html`<table class="depth"><thead><tr><th scope="col">apt/kWh</th><th scope="col"></th><th scope="col">kWh</th></tr></thead>
+  return html`<table class="depth"><thead><tr><th scope="col">apt/kWh</th><th scope="col"><span class="hidden">depth</span></th><th scope="col">kWh</th></tr></thead>
     <tbody aria-label="asks">${asks.map(row("ask"))}</tbody>
     <tbody><tr class="spread"><th scope="row" colspan="3">${asks.length && bids.length ? `spread ${number(asks.at(-1).price - bids[0].price, 4)}` : "one side is empty"}</th></tr></tbody>
     <tbody aria-label="bids">${bids.map(row("bid"))}</tbody></table>`;

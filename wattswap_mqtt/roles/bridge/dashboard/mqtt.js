@@ -94,6 +94,6 @@ function pretty(payload) {
 
 function Log() {
   if (!log.value.length) return html`<${Empty}>Nothing has come yet.<//>`;
-  return html`<ol class="log scroll" tabindex="0" role="group" aria-label="Messages, newest first">${log.value.slice(0, 100).map((one) => html`<li>
-    <time>${clock(one.received_at)}</time> <b>${one.topic}</b> <code class="short">${one.payload || "(empty)"}</code></li>`)}</ol>`;
+  return html`<div class="log scroll" tabindex="0" role="group" aria-label="Messages, newest first"><ol>${log.value.slice(0, 100).map((one) => html`<li>
+    <time>${clock(one.received_at)}</time> <b>${one.topic}</b> <code class="short">${one.payload || "(empty)"}</code></li>`)}</ol></div>`;
 }

@@ -1,10 +1,10 @@
-// Where we are: /?meter=meter_00002&view=market, so that each meter and each view has a link.
+// Where we are: /?meter=meter_00002&view=market, so that each meter and each view has a link. /#meter_00002 does too.
 import { computed, signal } from "./ui.js";
 
 const read = () => {
   const query = new URLSearchParams(location.search);
   const hash = decodeURIComponent(location.hash.slice(1));
-  return { meter: query.get("meter") || (hash !== "app" ? hash : "") || null, view: query.get("view") || "home" };
+  return { meter: query.get("meter") || (hash !== "main" ? hash : "") || null, view: query.get("view") || "home" };
 };
 
 const place = signal(read());

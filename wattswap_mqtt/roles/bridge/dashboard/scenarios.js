@@ -1,30 +1,24 @@
-// One click for a documented situation; what is documented stands beside what is measured.
+// One click for a documented situation; what is expected of it stands beside what is measured.
 import { get } from "./api.js";
-import { at, display, quantity } from "./catalogue.js";
+import { at, display } from "./catalogue.js";
 import { Refusal, useCommand } from "./controls.js";
-import { meter, scenario, state, truth } from "./live.js";
-import { Empty, html, number, signal, useEffect, words } from "./ui.js";
+import { events, meter, orders, scenario, state, truth } from "./live.js";
+import { Empty, html, number, shown, signal, useEffect } from "./ui.js";
 
 const known = signal(null);
 
-const FIGURES = {
-  pv_kw: "pv.pv_power_kw", battery_kw: "battery.battery_power_kw", ev_kw: "ev.power_kw",
-  import_kw: "grid.grid_import_kw", export_kw: "grid.grid_export_kw", net_kw: "derived.net_power_kw",
-};
-
 export function Scenarios() {
   const [fate, send] = useCommand();
-  useEffect(() => { get("scenarios").then((found) => { known.value = found; }).catch(() => {}); }, []);
+  useEffect(() => { get("scenarios").then((found) => { known.value = found.scenarios; }).catch(() => {}); }, []);
   if (!known.value) return html`<${Empty}>Loading …<//>`;
   const set = (name) => send(`scenarios/${encodeURIComponent(name)}`, { meter_id: meter.value });
-  const { scenarios } = known.value;
-  const current = scenarios.find((one) => one.slug === scenario.value);
+  const current = known.value.find((one) => one.slug === scenario.value);
   return html`
     <${Refusal} text=${fate.refused} />
-    ${current && html`<${Compared} scenario=${current} />`}
+    ${current && html`<${Compared} ...${current} />`}
     <ul class="scenarios" aria-busy=${!!fate.pending}>
       <li><${Button} slug="none" title="Plain home" on=${scenario.value === "none"} set=${set} /></li>
-      ${scenarios.map(({ slug, title, number: which }) => html`<li key=${slug}>
+      ${known.value.map(({ slug, title, number: which }) => html`<li key=${slug}>
         <${Button} slug=${slug} title=${title} which=${which} on=${slug === scenario.value} set=${set} />
       </li>`)}
     </ul>`;
@@ -33,20 +27,43 @@ export function Scenarios() {
 const Button = ({ slug, title, which, on, set }) => html`<button type="button" class="scenario" data-scenario=${slug}
   aria-pressed=${on} onClick=${() => set(slug)}><span class="which">${which ?? "–"}</span>${title}</button>`;
 
-// The documented figures are about the truth, which a fault hides from the meter.
-function Compared({ scenario: { title, slug, expected = {}, system_status: line } }) {
-  const s = truth.value ?? state.value;
+// Seconds of simulated time since the scenario was set; as far back as the events go.
+function elapsed() {
+  const begun = events.value.find((event) => event.event_type === "scenario_set");
+  return begun ? (new Date(state.value.timestamp) - new Date(begun.timestamp)) / 1000 : 0;
+}
+
+// What an expectation speaks of, as text: a quantity, the truth of one, an alarm, an order that the scenario placed.
+function measured(path) {
+  const [root, ...rest] = path.split(".");
+  if (root === "truth") return figure(rest.join("."), truth.value ?? state.value);
+  if (root === "alarms") return shown(state.value.alarms.some((alarm) => alarm.code === rest[0]));
+  if (root === "events") return String(events.value.filter((event) => event.event_type === rest[0]).length);
+  if (root === "orders") {
+    const placed = events.value.find((event) => event.event_type === "scenario_event" && event.order === rest[0]);
+    return shown(orders.value.get(placed?.order_id)?.[rest[1]]);
+  }
+  return figure(path, state.value);
+}
+
+function figure(path, snapshot) {
+  const { text, unit } = display(path, snapshot, typeof at(snapshot, path) === "number" && path.endsWith("_kw") ? 2 : undefined);
+  return `${text} ${unit}`;
+}
+
+function Compared({ title, slug, description, expect = [], events: coming = [] }) {
+  const now = elapsed();
+  // of what holds for a while only what holds now, said once
+  const rows = expect.filter(({ from_s: from, until_s: until }) => from <= now && (now < until || until <= 900));
   return html`<section class="compared" data-compared=${slug} aria-label="What to expect of ${title}">
     <h3>${title}</h3>
-    ${line && html`<p class="about">Expected: “${line}”</p>`}
-    <table>
-      <thead><tr><th scope="col"></th><th scope="col">expected</th><th scope="col">measured</th></tr></thead>
-      <tbody>${Object.entries(expected).filter(([, value]) => typeof value === "number").map(([name, value]) => {
-        const path = FIGURES[name];
-        return html`<tr data-figure=${name}><th scope="row">${path ? quantity(path).title : words(name)}</th>
-          <td>${number(value)} kW</td><td>${path ? html`${display(path, s, 2).text} ${quantity(path).unit}` : "–"}</td></tr>`;
-      })}</tbody>
-    </table>
-    ${truth.value && html`<p class="about">A fault is active: measured here means the truth.</p>`}
+    <p class="about">${description}</p>
+    <div class="scroll tall" tabindex="0" role="group" aria-label="Expected and measured"><table>
+      <thead><tr><th scope="col">what</th><th scope="col">expected</th><th scope="col">measured</th></tr></thead>
+      <tbody>${rows.map(({ path, says, wanted }) => html`<tr data-expected=${path}><th scope="row">${says ?? path}<br /><small>${path}</small></th>
+        <td>${wanted}</td><td>${measured(path)}</td></tr>`)}</tbody>
+    </table></div>
+    ${coming.length > 0 && html`<p class="about">Then: ${coming.map(({ after_s: after, ...action }) =>
+      `after ${number(after / 60, 0)} min ${Object.entries(action).map(([what, value]) => `${what} ${shown(value)}`).join(", ")}`).join("; ")}</p>`}
   </section>`;
 }

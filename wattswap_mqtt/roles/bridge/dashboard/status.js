@@ -13,9 +13,9 @@ export function Status() {
   </div>`;
 }
 
-const Alarms = ({ alarms }) => html`<ul class="alarms" role="status" aria-label="Alarms">
+const Alarms = ({ alarms }) => html`<div role="status" aria-label="Alarms">${alarms.length > 0 && html`<ul class="alarms">
   ${alarms.map(({ code, level, msg }) => html`<li key=${code} class="alarm ${level}"><b>${level}</b> ${msg}</li>`)}
-</ul>`;
+</ul>`}</div>`;
 
 const SAID = {
   bridge: (since) => `The bridge does not answer since ${since}. Trying again …`,
