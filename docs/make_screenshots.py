@@ -64,6 +64,7 @@ def _live_through_a_morning(url: str) -> None:
         post("/market/order", side="sell", type="limit", quantity_kwh=2, duration_sec=3600, price=0.24, ttl_sec=86400)
         _until(http, "T12:20")
         switch("time_acceleration", 1)
+        switch("daytime", True)
         switch("ev_plug", True)
         switch("ev_mode", "solar")
         time.sleep(20)

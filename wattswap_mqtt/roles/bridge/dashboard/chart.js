@@ -16,7 +16,7 @@ export function Chart({ data, series, zone, onZoom, span }) {
     follow.observe(here);
     return () => { follow.disconnect(); made.destroy(); };
   }, [scheme, zone]);
-  useEffect(() => { if (plot.current.data !== data) plot.current.setData(data); }, [data]);
+  useEffect(() => { if (plot.current.data !== data) plot.current.setData(data); tellLast(plot.current); }, [data, scheme, zone]);
 
   const last = data[0].length - 1;
   const said = last < 0 ? "no data yet" : series.map(({ label, unit }, index) => `${label} ${number(data[index + 1][last])} ${unit}`).join(", ");
@@ -24,6 +24,9 @@ export function Chart({ data, series, zone, onZoom, span }) {
 }
 
 const size = (place, legend = 30) => ({ width: place.clientWidth, height: Math.max(place.clientHeight - legend, 120) });
+
+// Without a pointer over the chart the legend tells its end.
+const tellLast = (made) => { if (!(made.cursor.left >= 0) && made.data[0].length) made.setLegend({ idx: made.data[0].length - 1 }, false); };
 
 function options(place, series, zone, onZoom, wanted) {
   const axis = {
@@ -45,6 +48,7 @@ function options(place, series, zone, onZoom, wanted) {
       })),
     ],
     hooks: {
+      setCursor: [(made) => { if (made.cursor.left < 0) tellLast(made); }],
       setSelect: [(made) => {
         if (made.select.width < 8) return;
         const [from, to] = [made.posToVal(made.select.left, "x"), made.posToVal(made.select.left + made.select.width, "x")];
