@@ -34,6 +34,16 @@ class TestFiles:
             )
             assert (again.status_code, again.content) == (304, b"")
 
+    @pytest.mark.parametrize("path", ["/dashboard/app.js", "/api/v1/catalogue", "/api/v1/scenarios"])
+    def test_what_is_large_comes_compressed_to_those_who_take_that(self, bridge, path):
+        plain = bridge.get(path, root=True, headers={"Accept-Encoding": "identity"})
+        packed = bridge.get(path, root=True, headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.content == plain.content
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+        assert "Accept-Encoding" in packed.headers["vary"]
+
     def test_what_is_not_there(self, bridge):
         assert bridge.get("/dashboard/nothing.js", root=True).status_code == 404
         assert bridge.get("/dashboard/../pages.py", root=True).status_code == 404

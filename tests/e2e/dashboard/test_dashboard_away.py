@@ -105,6 +105,17 @@ def test_a_page_that_is_opened_before_there_is_any_meter(parts, open_page):
         goes_on(page)
 
 
+def test_a_page_that_is_opened_while_the_broker_is_away(parts, open_page):
+    parts.start("simulator")
+    url = parts.start("bridge")
+    parts.broker.stop()
+    with open_page(url, refusals=True) as page:
+        expect(page.locator("[data-trouble=broker]")).to_contain_text("The broker is away")
+        parts.broker.start()
+        is_live(page)
+        goes_on(page)
+
+
 def test_a_meter_that_there_is_not(parts, open_page):
     parts.start("simulator")
     with open_page(parts.start("bridge") + "/?meter=meter_77777", refusals=True) as page:

@@ -92,7 +92,7 @@ class TestMotion:
         expect(page.locator(".dots.sun.running")).to_be_visible()
         offset = "document.querySelector('.dots.sun').style.strokeDashoffset"
         first = page.evaluate(offset)
-        page.wait_for_function(f"{offset} !== '{first}'")
+        wait_until(lambda: page.evaluate(offset) != first, "the dots move")
 
     def test_unless_somebody_wants_none(self, open_page, url, system):
         system.switch("daytime", value=True)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Path, Request, Response
 
 from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switches
@@ -22,6 +23,7 @@ from wattswap_mqtt.roles.bridge.serving import (
     bridge_of,
     documented,
     json_response,
+    packed_response,
     ref,
 )
 
@@ -124,7 +126,8 @@ async def time_acceleration(request: Request, meter_id: MeterInQuery = DEMO_METE
 async def scenarios(request: Request) -> Response:
     """List the scenarios: what each sets, what happens when, and what the meter is then expected to say."""
     catalogue = bridge_of(request).catalogue
-    return json_response({"scenarios": [told(scenario) for scenario in catalogue.scenarios.values()]})
+    told_all = {"scenarios": [told(scenario) for scenario in catalogue.scenarios.values()]}
+    return packed_response(request, orjson.dumps(told_all))
 
 
 _SET = documented(

@@ -11,7 +11,7 @@ from wattswap_mqtt.core.quantities import QUANTITIES, Path
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.roles.bridge.latest import Latest
 from wattswap_mqtt.roles.bridge.problems import invalid
-from wattswap_mqtt.roles.bridge.serving import documented, json_response
+from wattswap_mqtt.roles.bridge.serving import documented, packed_response
 
 FRESH_S = 0.5
 """So long one answer serves everybody who asks the same."""
@@ -128,7 +128,7 @@ async def fleet(
             raise invalid("unknown_field", f"there is no quantity {shown(name)}; /api/v1/catalogue lists them")
     paths = [_PATHS[name] for name in dict.fromkeys(names)]
     gatherer = cast("Fleet", request.app.state.fleet)
-    return json_response(await gatherer.columns(paths))
+    return packed_response(request, await gatherer.columns(paths))
 
 
 def _value(snapshot: dict[str, Any], path: Path) -> object:

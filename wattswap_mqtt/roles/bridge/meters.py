@@ -18,6 +18,7 @@ from wattswap_mqtt.roles.bridge.serving import (
     documented,
     joined,
     json_response,
+    packed_response,
     ref,
 )
 from wattswap_mqtt.roles.bridge.times import cursor_at, time_in_query, time_of_cursor
@@ -187,17 +188,17 @@ async def timeseries(
         start_ms = max(start_ms, time_of_cursor(cursor))
     await expect_known(bridge, meter_id)
 
-    def read() -> bytes:
+    def read() -> Response:
         seconds = RESOLUTIONS[resolution] if resolution else None
         page = bridge.history.query(
             meter_id, start_ms, end_ms, resolution_s=seconds, fields=chosen, limit=limit, zone=zone
         )
         following = None if page.next_ms is None else cursor_at(page.next_ms)
         rest = orjson.dumps({"resolution": resolution, "next_cursor": following})
-        return b'{"data":' + joined(page.rows) + b"," + rest[1:]
+        return packed_response(request, b'{"data":' + joined(page.rows) + b"," + rest[1:])
 
     async with bridge.readers:
-        return json_response(await asyncio.to_thread(read))
+        return await asyncio.to_thread(read)
 
 
 async def expect_known(bridge: Bridge, *meter_ids: str) -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from wattswap_mqtt.roles.bridge.serving import PACKING_LEVEL, WORTH_PACKING
 
 DASHBOARD = Path(__file__).parent / "dashboard"
 HEADERS = {
@@ -29,6 +32,7 @@ class Files(StaticFiles):
 
 
 _files = Files(directory=DASHBOARD)
+_packed = GZipMiddleware(_files, minimum_size=WORTH_PACKING, compresslevel=PACKING_LEVEL)
 
 
 async def page(request: Request) -> Response:
@@ -38,5 +42,5 @@ async def page(request: Request) -> Response:
 
 ROUTES: tuple[BaseRoute, ...] = (
     Route("/", page, include_in_schema=False),
-    Mount("/dashboard", _files, name="dashboard"),
+    Mount("/dashboard", _packed, name="dashboard"),
 )

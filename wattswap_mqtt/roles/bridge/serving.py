@@ -1,5 +1,6 @@
 """What the endpoints have in common: how they get at the bridge, how they answer, and how both are documented."""
 
+import gzip
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
@@ -14,6 +15,10 @@ Schema = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 
 JSON = "application/json"
+WORTH_PACKING = 1000
+"""Bytes."""
+PACKING_LEVEL = 4
+"""Most of what there is to gain, at a tenth of a second for 10 MB."""
 
 
 MeterInPath = Annotated[str, Path(description="the meter's id", examples=[DEMO_METER])]
@@ -29,6 +34,15 @@ def json_response(content: object, status: int = 200) -> Response:
     """Return `content` (bytes are JSON already) as the response."""
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     return Response(body, status, media_type=JSON)
+
+
+def packed_response(request: Request, body: bytes) -> Response:
+    """Return a large body, which is JSON already, compressed for those who take that."""
+    headers = {"Vary": "Accept-Encoding"}
+    if len(body) >= WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, PACKING_LEVEL)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, media_type=JSON, headers=headers)
 
 
 def joined(items: list[bytes]) -> bytes:

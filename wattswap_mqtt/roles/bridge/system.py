@@ -32,6 +32,7 @@ from wattswap_mqtt.roles.bridge.serving import (
     joined,
     json_response,
     listed,
+    packed_response,
     ref,
 )
 from wattswap_mqtt.roles.bridge.times import time_in_query
@@ -226,7 +227,7 @@ async def constants(request: Request) -> Response:
 )
 async def catalogue(request: Request) -> Response:
     """List what meters report, what may be set and ordered, and the topics, for those who draw dashboards."""
-    return json_response(_catalogue(bridge_of(request).topics))
+    return packed_response(request, _catalogue(bridge_of(request).topics))
 
 
 @cache

@@ -18,8 +18,8 @@ const finestFor = (seconds) => RESOLUTIONS.find(([, one]) => seconds / one <= PO
 const seconds = (snapshot) => new Date(snapshot.timestamp) / 1000;
 
 // Rows of a page of history as columns: times, then one per path.
-const columns = (rows, paths) => [rows.map(seconds), ...paths.map((path) => rows.map((row) => number0(at(row, path))))];
-const number0 = (value) => (typeof value === "number" ? value : typeof value === "boolean" ? Number(value) : null);
+const columns = (rows, paths) => [rows.map(seconds), ...paths.map((path) => rows.map((row) => plain(at(row, path))))];
+const plain = (value) => (typeof value === "number" ? value : typeof value === "boolean" ? Number(value) : null);
 
 export function History() {
   const [range, setRange] = useState(0), [zoom, setZoom] = useState(null), [what, setWhat] = useState("powers");
@@ -42,11 +42,11 @@ export function History() {
     return () => { stale = true; };
   }, [range, zoom, what]);
 
-  const s = state.value, last = recent.current.at(-1);
-  if (s && (!last || seconds(s) > seconds(last))) recent.current.push(s);
-  if (recent.current.length > POINTS) recent.current.splice(0, recent.current.length - POINTS);
+  const s = state.value, row = [seconds(s), ...paths.map((path) => plain(at(s, path)))], rows = recent.current;
+  if (!rows.length || row[0] > rows.at(-1)[0]) rows.push(row);
+  if (rows.length > POINTS) rows.splice(0, rows.length - POINTS);
 
-  const data = past && !zoom ? joined(past, recent.current, paths, s, length) : past;
+  const data = past && !zoom ? joined(past, rows, row[0] - length) : past;
   const choices = catalogue.value.quantities.filter(({ kind }) => kind === "number" || kind === "integer" || kind === "bool");
   const aside = html`<label class="chooser"><span class="hidden">What to draw</span><select value=${what} onChange=${(event) => setWhat(event.target.value)}>
       <option value="powers">Power</option>
@@ -58,7 +58,7 @@ export function History() {
         onClick=${() => { setZoom(null); setRange(index); }}>${name}</button>`)}
       ${zoom && html`<button type="button" onClick=${() => setZoom(null)}>Reset zoom</button>`}
     </div>
-    ${data ? html`<${Chart} data=${data} span=${zoom ?? [seconds(s) - length, seconds(s)]} zone=${zone.value} onZoom=${setZoom} key=${what}
+    ${data ? html`<${Chart} data=${data} span=${zoom ?? [row[0] - length, row[0]]} zone=${zone.value} onZoom=${setZoom} key=${what}
       series=${series.map(([path, colour]) => ({ label: quantity(path).title, unit: quantity(path).unit ?? "", colour }))} />`
       : html`<div class="chart"><${Empty}>Loading …<//></div>`}
     <p class="about">${failed || (zoom ? "Zoomed in." : "Drag over the chart to zoom in.")} Simulated time, ${zone.value}.
@@ -67,11 +67,10 @@ export function History() {
 }
 
 // The past with what came live after it, cut to the range.
-function joined(past, recent, paths, s, length) {
+function joined(past, rows, from) {
   const until = past[0].at(-1) ?? -Infinity;
-  const live = columns(recent.filter((one) => seconds(one) > until), paths);
-  const from = (s ? seconds(s) : until) - length;
-  const all = past.map((column, index) => column.concat(live[index]));
+  const live = rows.filter(([time]) => time > until);
+  const all = past.map((column, index) => column.concat(live.map((row) => row[index])));
   const cut = all[0].findIndex((time) => time >= from);
   return cut > 0 ? all.map((column) => column.slice(cut)) : all;
 }

@@ -56,7 +56,11 @@ const take = {
   order: (told) => { orders.value = new Map(orders.value).set(told.order_id, told); },
   trade: (told) => { trades.value = [told, ...trades.value].slice(0, EVENTS_KEPT); },
   market: (told) => { markets.value = { ...markets.value, [told.community]: told }; },
-  community: (told) => { communities.value = { ...communities.value, [told.community]: told }; },
+  community: (told) => {
+    const before = communities.value[told.community]?.status?.meters;
+    communities.value = { ...communities.value, [told.community]: told };
+    if (before !== undefined && told.status?.meters !== before) findMeters(); // it has been started anew, with more or less
+  },
   broker: (told) => { broker.value = told; },
 };
 

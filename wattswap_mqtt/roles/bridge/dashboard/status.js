@@ -17,11 +17,11 @@ const Alarms = ({ alarms }) => html`<div role="status" aria-label="Alarms">${ala
   ${alarms.map(({ code, level, msg }) => html`<li key=${code} class="alarm ${level}"><b>${level}</b> ${msg}</li>`)}
 </ul>`}</div>`;
 
-const SAID = {
-  bridge: (since) => `The bridge does not answer since ${since}. Trying again …`,
-  broker: (since) => `The broker is away since ${since}. The bridge waits for it; what you see is the last that is known.`,
-  simulator: (since) => `The simulator is away since ${since}. What you see is the last it told.`,
-  meter: (since) => `${meter.value} is offline since ${since}. Commands are still obeyed.`,
+const SAID = { // `since` is empty or " since 12:34:56"
+  bridge: (since) => `The bridge does not answer${since}. Trying again …`,
+  broker: (since) => `The broker is away${since}. The bridge waits for it; what you see is the last that is known.`,
+  simulator: (since) => `The simulator is away${since}. What you see is the last it told.`,
+  meter: (since) => `${meter.value} is offline${since}. Commands are still obeyed.`,
   nobody: () => "No meter has announced itself on this broker yet. Start a simulator: wattswap simulator",
   unknown: () => `There is no meter ${meter.value} here.`,
 };
@@ -30,7 +30,7 @@ const SAID = {
 export function Trouble() {
   const found = trouble.value;
   return html`<div role="status" aria-live="polite">${found && html`<p class="trouble" data-trouble=${found.what}>
-    ${SAID[found.what](clock(found.since))}${" "}
+    ${SAID[found.what](found.since ? ` since ${clock(found.since)}` : "")}${" "}
     ${found.what === "unknown" && html`<a href=${link({ view: "community", meter: null })} onClick=${go}>All meters</a>`}
   </p>`}</div>`;
 }
