@@ -111,7 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     bot = MarketBot(options.host, options.port, options.meter, options.community)
     try:
-        print(json.dumps(bot.run(options.kwh)))  # noqa: T201 (this is what it is for)
+        print(json.dumps(bot.run(options.kwh)))
     finally:
         bot.close()
 

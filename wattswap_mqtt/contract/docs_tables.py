@@ -11,11 +11,12 @@ from pathlib import Path
 import orjson
 
 from wattswap_mqtt.config import Settings, flag_of, variable_of, wanted
+from wattswap_mqtt.contract import fault_pages, scenario_tables
 from wattswap_mqtt.contract.asyncapi import asyncapi_document
 from wattswap_mqtt.contract.codes import CODES
 from wattswap_mqtt.contract.discovery import device_config
 from wattswap_mqtt.contract.scenario_files import builtin_scenarios
-from wattswap_mqtt.contract.scenario_tables import FIGURES, STATUS, first_figure, pages
+from wattswap_mqtt.contract.scenario_tables import FIGURES, STATUS, first_figure
 from wattswap_mqtt.contract.topics import CHANNELS, Topics
 from wattswap_mqtt.core.errors import ConfigError
 from wattswap_mqtt.core.faults import FAULTS
@@ -188,4 +189,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "codes": _codes,
     "settings": _settings,
 }
-TEXTS: Mapping[str, Callable[[], str]] = {"scenarios": lambda: f"\n{''.join(pages())}"}
+TEXTS: Mapping[str, Callable[[], str]] = {
+    "scenarios": lambda: f"\n{''.join(scenario_tables.pages())}",
+    "faults": lambda: f"\n{''.join(fault_pages.pages())}",
+}

@@ -1,9 +1,9 @@
 """Faults of the meter: each declared once, with its key, range and formula."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.quantities import QUANTITIES, Path
@@ -14,9 +14,21 @@ MAX_JSON_LENGTH = 255
 """Home Assistant limits a state to 255 characters."""
 
 
+class Moment(NamedTuple):
+    """When a meter is wrong: hours since the fault began, and a draw from N(0, 1) for this step."""
+
+    hours: float
+    normal: float
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One key of `fault_inject`: what people call it, its range, and its formula in words."""
+    """One key of `fault_inject`: what people call it, its range, its formula, and how it can be noticed.
+
+    `formula` says what is told (x') of what is true (x).  `gain`, of a value and a moment, is it as a function for
+    those faults that multiply the powers at the meter and what is counted from them; the others act in `faulty.py`.
+    `example` is a value to try, `noticed` what gives it away to whoever sees the meter's messages only.
+    """
 
     key: str
     title: str
@@ -25,6 +37,10 @@ class Fault:
     minimum: float = 0.0
     maximum: float = 0.0
     unit: str | None = None
+    formula: str = ""
+    example: object = True
+    noticed: str = ""
+    gain: Callable[[float, Moment], float] | None = None
 
     def parse(self, raw: object) -> object:
         """Read `raw`, as it stands in JSON, as a value of this fault.
@@ -56,80 +72,105 @@ class Fault:
         return f"fault_inject: {self.key} takes {wanted}, not {shown(raw)}"
 
 
+def _noise(percent: float, moment: Moment) -> float:
+    return 1.0 + percent / 100.0 * moment.normal
+
+
 FAULTS: Mapping[str, Fault] = {
     fault.key: fault
     for fault in (
         Fault(
-            "bias_pct",
-            "Bias",
-            "number",
-            "powers at the meter, and what is counted from them, x (1 + bias/100)",
-            -100,
-            1000,
-            "%",
+            "bias_pct", "Bias", "number", "powers at the meter, and what is counted from them, x (1 + bias/100)",
+            -100, 1000, "%",
+            formula="P' = P · (1 + b/100), ΔE' = ΔE · (1 + b/100)",
+            gain=lambda percent, _: 1.0 + percent / 100.0,
+            example=10,
+            noticed="Power and V·I·PF of the same message are in a steady ratio that is not 1: voltage, current and "
+            "power factor stay true. Over time the registers do not balance: PV + import + discharge against load + "
+            "export + charge.",
         ),
         Fault(
-            "noise_pct",
-            "Noise",
-            "number",
-            "powers at the meter x (1 + noise/100 · N(0,1)), anew at every step",
-            0,
-            100,
-            "%",
+            "noise_pct", "Noise", "number", "powers at the meter x (1 + noise/100 · N(0,1)), anew at every step",
+            0, 100, "%",
+            formula="P' = P · (1 + n/100 · N(0,1)), ΔE' likewise",
+            gain=_noise,
+            example=5,
+            noticed="The ratio of power to V·I·PF scatters around 1 from message to message.",
         ),
-        Fault("sigma_pct", "Noise (sigma)", "number", "another name of noise_pct", 0, 100, "%"),
         Fault(
-            "drift_pct_per_hour",
-            "Drift",
-            "number",
+            "sigma_pct", "Noise (sigma)", "number", "another name of noise_pct", 0, 100, "%",
+            formula="as noise_pct",
+            gain=_noise,
+            example=5,
+            noticed="As noise_pct.",
+        ),
+        Fault(
+            "drift_pct_per_hour", "Drift", "number",
             "powers at the meter x (1 + drift/100 · hours since the fault began)",
-            -100,
-            100,
-            "%/h",
+            -100, 100, "%/h",
+            formula="P' = P · max(1 + d/100 · (t - t₀), 0), ΔE' likewise; t in hours",
+            gain=lambda percent, moment: 1.0 + percent / 100.0 * moment.hours,
+            example=60,
+            noticed="The ratio of power to V·I·PF moves along a straight line; a bias alone would stay where it is.",
         ),
-        Fault("stuck", "Stuck fields", "fields", "a list of snapshot fields whose reported value stands still"),
         Fault(
-            "spike_prob",
-            "Spikes",
-            "number",
+            "stuck", "Stuck fields", "fields", "a list of snapshot fields whose reported value stands still",
+            formula="x'(t) = x(t₀)",
+            example=["v_rms"],
+            noticed="A voltage never stands still to the hundredth; fields that say the same, such as p_active and "
+            "net_power_kw, differ; a register stands while power flows into it.",
+        ),
+        Fault(
+            "spike_prob", "Spikes", "number",
             "probability per message that the powers at the meter read 5 to 10 times too high",
-            0,
-            1,
-        ),
-        Fault("dropout_prob", "Dropouts", "number", "probability that a state message is not sent", 0, 1),
-        Fault(
-            "clock_skew_s",
-            "Clock skew",
-            "number",
-            "seconds by which the meter's timestamp is wrong",
-            -86400,
-            86400,
-            "s",
-        ),
-        Fault("duplicate_prob", "Duplicates", "number", "probability that a state message is sent twice", 0, 1),
-        Fault(
-            "register_rollover_kwh",
-            "Register rollover",
-            "number",
-            "energy registers read modulo this",
-            0.001,
-            1e9,
-            "kWh",
+            0, 1,
+            formula="P' = P · (5 + 5·U(0,1)) with probability p per message; registers stay true",
+            example=0.2,
+            noticed="Single messages say 5 to 10 times V·I·PF, and the registers do not follow.",
         ),
         Fault(
-            "offline",
-            "Offline",
-            "bool",
+            "dropout_prob", "Dropouts", "number", "probability that a state message is not sent", 0, 1,
+            formula="with probability p a message is left out, unless it follows a command",
+            example=0.3,
+            noticed="`published_at` jumps by two intervals or more, and `seq` leaves out numbers; the registers lose "
+            "nothing.",
+        ),
+        Fault(
+            "clock_skew_s", "Clock skew", "number", "seconds by which the meter's timestamp is wrong",
+            -86400, 86400, "s",
+            formula="t' = t + s, of the timestamp only",
+            example=-90,
+            noticed="`timestamp` against `simulated_time` of the community's status, or against the neighbours.",
+        ),
+        Fault(
+            "duplicate_prob", "Duplicates", "number", "probability that a state message is sent twice", 0, 1,
+            formula="with probability p a message comes twice, the same to the last byte",
+            example=0.3,
+            noticed="The same `seq` twice: whoever adds up messages counts double.",
+        ),
+        Fault(
+            "register_rollover_kwh", "Register rollover", "number", "energy registers read modulo this",
+            0.001, 1e9, "kWh",
+            formula="E' = E mod r",
+            example=0.005,
+            noticed="A register goes back, and not to where a new meter begins: the difference is r.",
+        ),
+        Fault(
+            "offline", "Offline", "bool",
             "the meter is unavailable and sends nothing; commands are still obeyed and answered",
+            formula="no state is sent",
+            noticed="Its availability says `offline` while the community's says `online`: this is no outage of the "
+            "simulator, and no 0 W.",
         ),
         Fault(
-            "ct_reversed",
-            "CT reversed",
-            "bool",
+            "ct_reversed", "CT reversed", "bool",
             "the current transformer is the wrong way round: import and export swap",
+            formula="P' = -P; import' = export, export' = import, ΔE' likewise",
+            noticed="It exports at night while the battery rests; PV + battery - load has the other sign than its net "
+            "power.",
         ),
     )
-}
+}  # fmt: skip
 
 
 _FIELDS: dict[str, list[Path]] = {}

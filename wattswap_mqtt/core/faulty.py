@@ -1,5 +1,6 @@
 """One meter with faults: what it counts and reads instead of the truth.  The catalogue stands in `faults.py`."""
 
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.arrays import Floats
-from wattswap_mqtt.core.faults import field_named
+from wattswap_mqtt.core.faults import FAULTS, Moment, field_named
 from wattswap_mqtt.core.market.pricing import MILLION, to_millionths
 from wattswap_mqtt.core.meter import direction_codes
 from wattswap_mqtt.core.quantities import ROW
@@ -65,13 +66,13 @@ class FaultyMeter:
         return bool(self.number("bias_pct") or noise or self.number("drift_pct_per_hour") or self.number("spike_prob"))
 
     def gain(self, time_s: float) -> float:
-        """Return by what the powers at the meter are multiplied: (1 + bias) · (1 + drift · hours) · (1 + noise · N)."""
-        factor = 1.0 + self.number("bias_pct") / 100.0
-        factor *= 1.0 + self.number("drift_pct_per_hour") / 100.0 * (time_s - self.since_s) / 3600.0
-        noise = self.number("noise_pct") or self.number("sigma_pct")
-        if noise:
-            factor *= 1.0 + noise / 100.0 * float(draws.normals(self._key, _STREAM, int(time_s * 1000), 1)[0, 0])
-        return max(factor, 0.0)
+        """Return by what the powers at the meter are multiplied: the product of the gains of all faults."""
+        gains = [(fault.gain, self.number(key)) for key, fault in FAULTS.items() if fault.gain and key in self.value]
+        if not gains:
+            return 1.0
+        normal = float(draws.normals(self._key, _STREAM, int(time_s * 1000), 1)[0, 0])
+        moment = Moment((time_s - self.since_s) / 3600.0, normal)
+        return max(math.prod(gain(setting, moment) for gain, setting in gains), 0.0)
 
     def count(self, added: Floats, time_s: float) -> Floats:
         """Return what the meter counts when the truth adds `added` (12,) to the registers."""

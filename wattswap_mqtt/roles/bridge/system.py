@@ -243,7 +243,7 @@ def _catalogue(topics: Topics) -> bytes:
                 for path in QUANTITIES
             ],
             "switches": [asdict(switch) for switch in SWITCHES.values()],
-            "faults": [asdict(fault) for fault in FAULTS.values()],
+            "faults": [{key: said for key, said in vars(fault).items() if key != "gain"} for fault in FAULTS.values()],
             "order": order_request_schema(),
             "channels": [{**asdict(channel), "address": topics.address(channel)} for channel in CHANNELS],
         }
