@@ -393,6 +393,29 @@ def test_a_meter_that_is_removed_goes_and_comes_back(household, hass):
     household.settle()
 
 
+def test_the_devices_of_twenty_meters_are_there(household, hass, record_property):
+    """How long it takes from the start of the command is written into the report, but not judged here."""
+    household.wattswap.stop()
+    began_s = time.perf_counter()
+    household.wattswap.start(meters=20, discovery_meters=20)
+    wanted = {"demo_meter", *(f"meter_{number:05d}" for number in range(2, 21))}
+    last = [f"sensor.{meter_id}_pv_energy" for meter_id in wanted]
+
+    def all_there():
+        states = hass.states()
+        return all(states.get(entity_id, {"state": "unknown"})["state"] not in NO_VALUE for entity_id in last)
+
+    wait_until(all_there, "twenty devices have values", PATIENCE_S)
+    took_s = time.perf_counter() - began_s
+    record_property("twenty_devices_s", round(took_s, 1))
+    sys.stdout.write(f"twenty devices after {took_s:.1f} s\n")
+    assert all(hass.device(meter_id) for meter_id in wanted)
+    household.wattswap.stop()
+    household.wattswap.start()
+    wait_until(lambda: hass.device("meter_00020") is None, "they are gone", PATIENCE_S)
+    household.settle()
+
+
 def test_what_an_upgrade_retires_goes(household, hass, probe):
     """An older version had a sensor more; it noted that in its store, and Home Assistant knows it."""
     config = config_of(probe)
