@@ -42,13 +42,13 @@ class Help(argparse.HelpFormatter):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 well, 1 a failure at run time, 2 wrong usage or configuration."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
-    if "run" not in args:
-        parser.print_help()
-        sys.exit(0)
-    command: Command = args.run
     try:
+        parser = _parser()
+        args = parser.parse_args(arguments)
+        if "run" not in args:
+            parser.print_help()
+            sys.exit(0)
+        command: Command = args.run
         sys.exit(command(args))
     except ConfigError as error:
         print(f"wattswap: {error}", file=sys.stderr)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from wattswap_mqtt.core.errors import ConfigError
 
@@ -111,13 +111,26 @@ def _start(value: datetime) -> datetime:
     return value
 
 
-def _directory(value: Path) -> Path:
+def _community(value: str) -> str:
+    if value == "meter":
+        raise ValueError("takes a name other than meter: meter_00002 … are those of the community main")
+    return value
+
+
+def _directory(value: object) -> object:
+    if value == "":
+        raise ValueError("takes a directory; . is the one you are in")
+    return value
+
+
+def _at_home(value: Path) -> Path:
     try:
         return value.expanduser()
     except RuntimeError:
         raise ValueError("takes a directory; there is no such user") from None
 
 
+Directory = Annotated[Path, BeforeValidator(_directory), AfterValidator(_at_home)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Topic = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_topic)]
 Price = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
@@ -138,11 +151,11 @@ class Settings(BaseModel):
     mqtt_ws_port: Port | None = Field(None, description="port of MQTT over WebSocket, for browsers; off unless given")
     http_host: str = Field("127.0.0.1", min_length=1, description="address that REST and dashboard listen on")
     http_port: Port = Field(8000, description="port that REST and dashboard listen on; 0 takes a free one")
-    data_dir: Annotated[Path, AfterValidator(_directory)] = Field(
-        Path("wattswap-data"), description="directory of the durable state and the history"
-    )
+    data_dir: Directory = Field(Path("wattswap-data"), description="directory of the durable state and the history")
     meters: int = Field(2, ge=1, le=100_000, description="number of virtual meters")
-    community: str = Field("main", pattern=r"^[A-Za-z0-9_-]{1,57}$", description="name of this community of meters")
+    community: Annotated[str, AfterValidator(_community)] = Field(
+        "main", pattern=r"^[A-Za-z0-9_-]{1,57}$", description="name of this community of meters"
+    )
     seed: int = Field(1, ge=0, le=2**63 - 1, description="the same seed gives the same homes, weather and noise")
     load_noise: float = Field(1.0, ge=0, le=10, allow_inf_nan=False, description="swing of the appliances; 0 = none")
     bots: int = Field(0, ge=0, le=10_000, description="liquidity bots on the marketplace")
@@ -157,7 +170,7 @@ class Settings(BaseModel):
     auto_buy_price: Price | None = Field(
         None, description="homes below their reserve bid this for the energy to fill it, apt/kWh; off unless given"
     )
-    scenarios: Annotated[Path, AfterValidator(_directory)] | None = Field(
+    scenarios: Directory | None = Field(
         None, description="folder of more scenarios, one YAML file each; see docs/scenarios.md"
     )
     publish_interval: float = Field(

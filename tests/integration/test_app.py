@@ -114,6 +114,41 @@ def test_asked_to_end_before_it_is_up_it_ends_in_order(start, free_port):
     assert "Traceback" not in process.said["err"]
 
 
+IMPORT_AND_BE_ASKED_TO_END = """
+import os, sys
+
+class Asks:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == os.environ["AT"] and not Asks.asked:
+            Asks.asked = True
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+
+    asked = False
+
+sys.meta_path.insert(0, Asks)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("module", "arguments", "code"),
+    [
+        ("wattswap_mqtt.config", UP, {0}),  # before there is anything
+        ("wattswap_mqtt.roles.simulator", UP, {0}),  # while the first parts run
+        ("fastapi", UP, {0}),
+        ("wattswap_mqtt.config", ("scenario", "run", "all"), {130, 143}),  # nobody may take it for all well
+        ("wattswap_mqtt.scenario_runner", ("scenario", "run", "all"), {130}),
+    ],
+)
+def test_asked_to_end_while_it_starts_it_says_nothing(start, tmp_path, number, module, arguments, code):
+    (tmp_path / "sitecustomize.py").write_text(IMPORT_AND_BE_ASKED_TO_END)
+    process = start(*arguments, PYTHONPATH=str(tmp_path), AT=module, SIGNAL=str(int(number)))
+    assert process.exit_code() in code
+    assert not re.search("Traceback|ERROR", process.said["err"]), process.said["err"]
+    assert process.said["out"] == ""
+
+
 def test_a_busy_http_port_is_told_before_anything_has_begun(start, tmp_path):
     with occupied() as port:
         assert_one_line(
@@ -208,10 +243,11 @@ def test_an_asgi_server_is_told_of_wrong_settings(start):
     assert process.said["err"] == "wattswap: WATTSWAP_METERS takes a whole number from 1 to 100000, not '0'\n"
 
 
-def test_watch_shows_the_meters(system, start):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_watch_shows_the_meters(system, start, number):
     watch = start("watch", "--broker", str(system[1]))
     watch.wait_to_say("meter_00003")
-    assert watch.end(signal.SIGINT) == 0
+    assert watch.end(number) == 0
     assert watch.said["err"].count("ERROR") == 0
 
 

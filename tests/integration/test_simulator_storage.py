@@ -81,7 +81,7 @@ def test_it_ends_in_good_order_while_the_disk_is_full(start, probe):
     probe.wait_for_json(STATUS, lambda status: status["storage"] == "failed")
     assert process.stop() == 0
     assert "Traceback" not in process.said
-    assert probe.latest("wattswap/community/main/availability") == b"offline"
+    probe.wait_for("wattswap/community/main/availability", lambda message: message.payload == b"offline")
     start()
     assert meter.switches()["daytime"] is True
 
