@@ -23,7 +23,7 @@ PYTHON = $(or $(shell for python in python3 python3.11 python3.12 python3.13 pyt
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && break; done), \
 	$(error no Python 3.11 or newer on the PATH (tried python3, python3.11 to python3.14): install one))
 
-.PHONY: run test test-full test-long lint docs bench vendor clean apt
+.PHONY: run test test-full test-long lint docs bench vendor clean apt home-assistant
 
 run: $(RUNNABLE)
 	$(BIN)/wattswap up $(ARGS)
@@ -74,8 +74,8 @@ $(TOOLS)/bin/uv:
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv
 
-# The real broker, its clients, curl for the walkthrough, openssl for a certificate, a browser for the dashboard.  The Debian package starts a
-# broker of its own on port 1883, where `make run` wants to listen: it is not left running.
+# The real broker, its clients, curl for the walkthrough, openssl for a certificate, a browser for the dashboard.  The
+# Debian package starts a broker of its own on port 1883, where `make run` wants to listen: it is not left running.
 apt:
 	@missing=; for tool in mosquitto mosquitto_sub curl openssl chromium; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
