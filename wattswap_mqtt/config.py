@@ -164,6 +164,11 @@ class Settings(BaseModel):
     price_csv: Path | None = Field(
         None, description="prices by quarter hour or time of day instead: lines of start,import,feed_in"
     )
+    load_csv: Path | None = Field(
+        None,
+        description="recorded loads that drive the homes: lines of timestamp,power_kw (see own-data.md)",
+    )
+    pv_csv: Path | None = Field(None, description="recorded PV that drives the homes, in the same form")
     price_floor: Price = Field(-1000, description="lowest limit price of an order, apt/kWh; it may be negative")
     price_cap: Price = Field(1000, description="highest limit price of an order, apt/kWh")
     max_open_orders: int = Field(200, ge=1, le=100_000, description="open orders that one meter may have")

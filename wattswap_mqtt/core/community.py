@@ -30,6 +30,7 @@ from wattswap_mqtt.core.market.surplus import SurplusState
 from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
 from wattswap_mqtt.core.quantities import EV_MODES, stack
+from wattswap_mqtt.core.recorded import Recorded
 from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches, one, put, take
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
 from wattswap_mqtt.core.setup import Setup, setup_of
@@ -73,6 +74,7 @@ class Community:
         load_noise: float = 1.0,
         bots: int = 0,
         auto_buy_utok: int | None = None,
+        recorded: Recorded | None = None,
     ) -> None:
         self.ids = tuple(ids)
         self.index = {name: meter for meter, name in enumerate(self.ids)}
@@ -84,7 +86,9 @@ class Community:
         self.seq = 0
         self.storage_failed = False
         self.plant: Plant = sample_plant(self.ids, seed)
-        self.switch_values: list[dict[str, SwitchValue]] = [default_switches(name) for name in self.ids]
+        self.recorded = recorded
+        self._own_data = frozenset(recorded.homes.tolist()) if recorded else frozenset[int]()
+        self.switch_values: list[dict[str, SwitchValue]] = [self._plain_switches(meter) for meter in range(len(ids))]
         self.scenarios: list[str] = [NO_SCENARIO] * len(self.ids)
         self.timeline = Timeline()
         self._played: set[int] = set()
@@ -110,6 +114,11 @@ class Community:
         """Simulated seconds per second."""
         return float(self.switch_values[0]["time_acceleration"])  # type: ignore[arg-type] # a number switch
 
+    @property
+    def off_series(self) -> list[int]:
+        """Meters that have a recorded series and do not follow it."""
+        return [meter for meter in sorted(self._own_data) if not self.setup.follows_sun[meter]]
+
     # -- commands ---------------------------------------------------------------------------------------------------
 
     def set_switches(self, meter: int, values: Mapping[str, SwitchValue]) -> bool:
@@ -128,7 +137,7 @@ class Community:
         """Set a scenario: every switch, where it starts, what is to come; None restores the plain home."""
         home, plant = one(self.state, meter), one(self.plant, meter)
         start = Start() if scenario is None else scenario.start
-        values = default_switches(self.ids[meter]) if scenario is None else scenario.switches
+        values = self._plain_switches(meter) if scenario is None else scenario.switches
         self.exchange.scenario_set(meter, self.clock_s)
         self._change(meter, values)
         if scenario is None:
@@ -205,7 +214,7 @@ class Community:
         self._of_this_moment.clear()
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
         self.state = step(
-            self.plant, before, self.switches, self.setup, self._surroundings(start + dt_s / 2), asks, start, dt_s
+            self.plant, before, self.switches, self.setup, self._surroundings(start, dt_s), asks, start, dt_s
         )
         self.clock_s = stop_s
         for meter, faulty in self.faulty.items():
@@ -292,20 +301,27 @@ class Community:
                 with suppress(CommandError):  # it has too many orders, or the price is outside the band
                     self.place(meter, bid)
 
-    def _surroundings(self, time_s: float) -> Surroundings:
-        self._weather = weather_at(time_s, self.site, self.seed)
-        if not self._minute.holds(time_s):
-            self._minute = load.minute_at(time_s, self.plant, self.site, self._minute)
+    def _surroundings(self, time_s: float, dt_s: float = 0.0) -> Surroundings:
+        middle_s = time_s + dt_s / 2
+        self._weather = weather_at(middle_s, self.site, self.seed)
+        if not self._minute.holds(middle_s):
+            self._minute = load.minute_at(middle_s, self.plant, self.site, self._minute)
         local = self._weather.local
         return Surroundings(
-            self._weather, self._minute, self.tariff.is_cheap(local.hour + local.minute / 60), self.load_noise
+            self._weather,
+            self._minute,
+            self.tariff.is_cheap(local.hour + local.minute / 60),
+            self.load_noise,
+            self.recorded.powers(time_s, dt_s) if self.recorded else None,
         )
 
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
         mine = self.exchange.asks_of(meter, self.clock_s, INSTANT_S) if self.exchange.delivering else None
         around = self._surroundings(self.clock_s)
-        around = replace(around, minute=around.minute.of(slice(meter, meter + 1)))
+        only = slice(meter, meter + 1)
+        recorded = around.recorded.of(only) if around.recorded else None
+        around = replace(around, minute=around.minute.of(only), recorded=recorded)
         plant, switches, setup = one(self.plant, meter), one(self.switches, meter), one(self.setup, meter)
         home = step(plant, one(self.state, meter), switches, setup, around, mine, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
@@ -483,6 +499,11 @@ class Community:
             self.note("switch_changed", meter, switch=name, value=wanted[name], previous=previous)
         self._redispatch(meter)
         return changed
+
+    def _plain_switches(self, meter: int) -> dict[str, SwitchValue]:
+        """Return the switches of a meter that nobody has touched; one with a recorded series follows that."""
+        values = default_switches(self.ids[meter])
+        return values | {"sun_mode": "auto"} if meter in self._own_data else values
 
     def _change(self, meter: int, values: Mapping[str, SwitchValue]) -> dict[str, SwitchValue]:
         """Set what differs, with the consequences of each change; return the previous values of what changed."""

@@ -34,13 +34,24 @@ def cell_temperature_c(irradiance_wpm2: Floats, air_temp_c: float) -> Floats:
     return air_temp_c + HEATING_K_PER_WPM2 * irradiance_wpm2
 
 
+def irradiance_for_wpm2(power_kw: Floats, dc_kw: Floats, air_temp_c: float) -> Floats:
+    """Return the irradiance at which the modules give this AC power: the inverse of `ac_power_kw`, unclipped."""
+    a, b = _quadratic(air_temp_c)
+    root: Floats = np.sqrt(np.maximum(a * a + 4.0 * b * power_kw / dc_kw, 0.0))
+    return (root - a) / (2.0 * b)
+
+
 def ac_power_kw(dc_kw: Floats, ac_kw: Floats, irradiance_wpm2: Floats, air_temp_c: float) -> Floats:
     """Return min(AC rating, P_dc · E/1000 · (1 + γ (T_cell - 25)) · (1 - losses) · η).
 
     With T_cell linear in E this is P_dc · E · (a + b · E), two numbers for all homes.
     Source: PVWatts version 5, Dobos (2014), NREL/TP-6A20-62641.
     """
+    a, b = _quadratic(air_temp_c)
+    return np.minimum(ac_kw, dc_kw * irradiance_wpm2 * (a + b * irradiance_wpm2))
+
+
+def _quadratic(air_temp_c: float) -> tuple[float, float]:
     gain = (1.0 - LOSSES) * INVERTER_EFFICIENCY / FULL_SUN_WPM2
     a = gain * (1.0 + TEMPERATURE_COEFFICIENT_PER_K * (air_temp_c - 25.0))
-    b = gain * TEMPERATURE_COEFFICIENT_PER_K * HEATING_K_PER_WPM2
-    return np.minimum(ac_kw, dc_kw * irradiance_wpm2 * (a + b * irradiance_wpm2))
+    return a, gain * TEMPERATURE_COEFFICIENT_PER_K * HEATING_K_PER_WPM2

@@ -20,6 +20,7 @@ from wattswap_mqtt.core import battery, ev, load, pv
 from wattswap_mqtt.core.arrays import Bools, Floats
 from wattswap_mqtt.core.load import Minute
 from wattswap_mqtt.core.market.delivery import Asks
+from wattswap_mqtt.core.recorded import Powers
 from wattswap_mqtt.core.records import Flow, Plant, State, Switches
 from wattswap_mqtt.core.registers import increments
 from wattswap_mqtt.core.setup import Setup
@@ -41,6 +42,7 @@ class Surroundings:
     minute: Minute
     cheap_tariff: bool
     load_noise: float
+    recorded: Powers | None = None
 
 
 class Demand(NamedTuple):
@@ -84,6 +86,12 @@ def step(
     sun_level = _sun_level(state, setup, dt_s)
     irradiance = _irradiance(plant, switches, setup, around.weather, sun_level)
     potential = pv.ac_power_kw(plant.pv_dc_kw, plant.pv_ac_kw, irradiance, around.weather.air_temp_c)
+    if around.recorded is not None and around.recorded.pv is not None:
+        recorded = around.recorded.pv * switches.sun_cloud_factor
+        from_series = setup.follows_sun & ~np.isnan(recorded)
+        potential = np.where(from_series, recorded, potential)
+        seen = pv.irradiance_for_wpm2(recorded, plant.pv_dc_kw, around.weather.air_temp_c)
+        irradiance = np.where(from_series, seen, irradiance)
     demand = _demand(plant, state, switches, setup, around, potential, time_s, dt_s)
     limits = _limits(plant, state, switches, setup, ahead_h)
     charge, discharge = _dispatch(switches, setup, demand, limits)
@@ -146,6 +154,9 @@ def _demand(
     if setup.any_follows_sun:
         mean_kw = np.where(setup.follows_sun, around.minute.quarter.mean_kw(time_s + dt_s / 2), mean_kw)
     appliances = load.appliances_kw(plant, mean_kw, around.minute.swing, around.load_noise)
+    if around.recorded is not None and around.recorded.load is not None:
+        from_series = setup.follows_sun & ~np.isnan(around.recorded.load)
+        appliances = np.where(from_series, plant.appliance_share * around.recorded.load, appliances)
     if setup.any_manual_load:
         appliances = load.with_manual_delta(appliances, switches.manual_load_delta_kw)
     house: Floats = np.add.reduce(appliances)

@@ -11,10 +11,11 @@ import csv
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.errors import ConfigError
+from wattswap_mqtt.core.local_time import unix_s
 from wattswap_mqtt.core.market.pricing import Daily, Quotes, Step, Tariff, to_millionths
 
 HEADINGS = (["start", "import", "feed_in"], ["start", "import"])
@@ -108,14 +109,7 @@ def _add_moment(steps: list[Step], cell: str, zone: ZoneInfo, quotes: Quotes) ->
         raise ConfigError(
             f"start is a moment such as 2026-06-21T12:00 or a time of day such as 23:00, not {cell!r}"
         ) from None
-    if moment.tzinfo is None:
-        local = moment.replace(tzinfo=zone)
-        if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
-            raise ConfigError(f"{cell} does not exist in {zone.key}: the clocks go forward then")
-        if steps and local.timestamp() <= steps[-1].start_s:
-            local = local.replace(fold=1)  # the hour that comes twice
-        moment = local
-    start_s = moment.timestamp()
+    start_s = unix_s(moment, zone, steps[-1].start_s if steps else -math.inf)
     if steps and start_s <= steps[-1].start_s:
         raise ConfigError(f"moments come in order, each once; {cell} is not after the one before")
     steps.append(Step(start_s, quotes))

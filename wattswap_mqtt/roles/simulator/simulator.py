@@ -74,6 +74,8 @@ class Simulator:
                 logger.info("carrying out %d commands again that were not in the last checkpoint", len(journal))
                 self._device.replay(journal)
             self._community.skip_to(begin_s)
+            for meter in self._community.off_series:
+                logger.warning("%s does not follow its series: its sun_mode is manual", self._community.ids[meter])
             self._at_the_end = undo.pop_all()
 
     def run(self, stop: threading.Event) -> None:
