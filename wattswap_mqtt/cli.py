@@ -93,11 +93,7 @@ def _parser() -> Parser:
     add("simulator", _roles("simulator"), "the virtual meters alone: the device side of MQTT")
     add("bridge", _roles("bridge"), "REST, live stream, dashboard and history alone")
 
-    simulate = add(
-        "simulate", _simulate, "simulate without MQTT, as fast as the machine goes, and write energies as CSV"
-    )
-    simulate.add_argument("--days", type=float, default=1.0, help="how long, in simulated days [%(default)s]")
-    simulate.add_argument("--output", type=Path, default=Path("energies.csv"), help="the CSV file [%(default)s]")
+    _add_simulate(add("simulate", _simulate, "homes over days to years without MQTT, as fast as the machine goes"))
 
     watch = add("watch", _watch, "a live table of meters in the terminal")
     watch.add_argument("--meter", action="append", metavar="ID", help="only this meter (may be repeated)")
@@ -139,6 +135,28 @@ def _add_homeassistant(commands: "argparse._SubParsersAction[Parser]", add: "Cal
     announce = add("announce", _announce, "announce meters to Home Assistant, beyond the first ones", to=actions)
     announce.add_argument("meters_to_announce", nargs="+", metavar="ID", help="a meter's id")
     announce.add_argument("--off", action="store_true", help="take them back instead")
+
+
+def _add_simulate(parser: Parser) -> None:
+    group = parser.add_argument_group("the run")
+    group.add_argument("--days", type=float, help="how long, in days [1]")
+    group.add_argument("--years", type=int, help="how long, in years of the calendar")
+    group.add_argument("--until", metavar="ISO", help="when it ends; in --tz unless it says otherwise")
+    group.add_argument("--step", default="1m", help="length of a step, from 1s to 1m [%(default)s]")
+    group.add_argument(
+        "--resolution", default="15m", help="a row for each home and so long, up to 1h, or 1d [%(default)s]"
+    )
+    group.add_argument("--output", type=Path, metavar="FILE", help="write the rows: .csv or .parquet")
+    group.add_argument("--summary", type=Path, metavar="FILE", help="write the summary, of each home too, as JSON")
+    group.add_argument("--plot", type=Path, metavar="FILE", help="draw the run: .svg or .png")
+    group.add_argument("--jobs", type=int, help="processes that share the homes [one a core]")
+    group.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a switch of all homes (may be repeated)",
+    )
 
 
 def _add_settings(parser: Parser) -> None:
@@ -278,9 +296,25 @@ def _announce(args: argparse.Namespace) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    from wattswap_mqtt import headless
+    import time
 
-    headless.simulate(_settings(args), args.days, args.output)
+    from rich.console import Console
+
+    from wattswap_mqtt.founding import own_data_of
+    from wattswap_mqtt.headless import plan, run
+
+    settings = _settings(args)
+    own_data = own_data_of(settings)
+    start_s = settings.start_s
+    if start_s is None:
+        start_s = own_data.start_s or plan.midnight_s(time.time(), settings.zone)
+    span = plan.Span(args.days, args.years, args.until)
+    wish = plan.plan_of(start_s, span, args.step, args.resolution, args.switch, settings.zone)
+    jobs = os.cpu_count() or 1 if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise ConfigError(f"--jobs takes a whole number from 1 on, not {jobs}")
+    wanted = run.Wanted(args.output, args.summary, args.plot)
+    Console().print(run.simulate(settings, wish, own_data, wanted, jobs).table())
 
 
 def _docs(args: argparse.Namespace) -> int:

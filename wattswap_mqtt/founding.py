@@ -24,6 +24,11 @@ class OwnData(NamedTuple):
     load: StoredSeries | None
     pv: StoredSeries | None
 
+    @property
+    def start_s(self) -> float | None:
+        """When the first of them begins, if there is one."""
+        return min((stored.start_s for stored in self if stored is not None), default=None)
+
     def recorded(self, homes: slice) -> Recorded | None:
         """Return what drives some of the homes."""
         series = [None if stored is None else stored.series(homes) for stored in self]

@@ -64,8 +64,11 @@ def test_help_names_every_setting(run, command):
         (["scenario", "run", "no-such"], "there is no scenario 'no-such'"),
         (["scenario", "run", "1", "--meter", "demo_meter"], "--broker mqtt://"),
         (["scenario"], "required: ACTION"),
-        (["simulate", "--days", "-1"], "--days takes a number from"),
-        (["simulate", "--days", "nan"], "--days takes a number from"),
+        (["simulate", "--days", "-1"], "simulates at least a step"),
+        (["simulate", "--jobs", "0"], "--jobs takes a whole number from 1 on, not 0"),
+        (["simulate", "--step", "90s"], "--step takes 1s, 2s"),
+        (["simulate", "--output", "energies.xlsx"], "--output takes a file that ends in .csv or .parquet"),
+        (["simulate", "--load-csv", "/no/such/file"], "--load-csv /no/such/file: No such file or directory"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, said):
@@ -100,13 +103,13 @@ def test_a_scenario_needs_somebody_who_answers(run, monkeypatch):
 
 def test_simulate_writes_energies_by_the_quarter_hour(run, tmp_path):
     output = tmp_path / "energies.csv"
-    code, _, err = run("simulate", "--meters", "3", "--days", "0.5", "--start", "2026-06-21", "--output", str(output))
+    code, out, _ = run("simulate", "--meters", "3", "--days", "0.5", "--start", "2026-06-21", "--output", str(output))
     assert code == 0
-    assert "3 homes" in err
+    assert "3 homes, 2026-06-21 00:00+02:00 to 2026-06-21 12:00+02:00" in out
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 48
-    assert rows[0]["quarter_start"] == "2026-06-20T22:00:00+00:00"
+    assert rows[0]["start"] == "2026-06-20T22:00:00+00:00"
     balance = [
         sum(float(row[f"{name}_kwh"]) * sign for name, sign in
             {"pv": 1, "discharged": 1, "imported": 1, "unserved": 1, "load": -1, "charged": -1, "exported": -1}.items())
@@ -116,9 +119,22 @@ def test_simulate_writes_energies_by_the_quarter_hour(run, tmp_path):
 
 
 def test_simulate_says_when_it_cannot_write(run, tmp_path):
-    code, _, err = run("simulate", "--days", "0.1", "--output", str(tmp_path))
-    assert code == 1
-    assert err == f"wattswap: --output {tmp_path}: Is a directory\n"
+    code, _, err = run("simulate", "--days", "0.1", "--output", "/dev/full/energies.csv")
+    assert (code, err) == (2, "wattswap: --output /dev/full/energies.csv: there is no such folder\n")
+    full = tmp_path / "energies.csv"
+    full.symlink_to("/dev/full")
+    code, _, err = run("simulate", "--days", "0.1", "--output", str(full))
+    assert (code, err) == (1, f"wattswap: {full}: No space left on device\n")
+
+
+def test_simulate_begins_where_the_own_data_begin(run, tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text("timestamp,power_kw\n" + "".join(f"2025-06-21T{hour:02}:00,1\n" for hour in range(24)))
+    code, out, _ = run("simulate", "--days", "0.25", "--meters", "1", "--load-csv", str(own))
+    assert code == 0
+    assert "1 homes, 2025-06-21 00:00+02:00 to" in out
+    assert "load (EV included)" in out
+    assert " 6.0 " in out
 
 
 def test_what_to_paste_names_what_runs():

@@ -1,0 +1,1 @@
+"""`wattswap simulate`: a community without MQTT over days to years, as fast as the machine goes."""
