@@ -255,9 +255,14 @@ def test_what_is_not_installed_is_said_with_what_to_install(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("ending", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
-@pytest.mark.parametrize("days", [1, 90])
-def test_plots(tmp_path, ending, begins, days):
+def test_plots_by_the_day_and_by_the_month(tmp_path, monkeypatch, ending, begins):
     settings = settings_for()
-    wanted = Wanted(None, None, tmp_path / f"plot.{ending}")
-    simulate(settings, plan(Span(days=days), resolution="1h"), own_data_of(settings), wanted, 1)
-    assert wanted.plot.read_bytes().startswith(begins)
+    seen = []
+    for most_days in (62, 1):
+        monkeypatch.setattr("wattswap_mqtt.headless.plots.MOST_DAYS", most_days)
+        wanted = Wanted(None, None, tmp_path / f"plot.{ending}")
+        simulate(settings, plan(Span(days=2), resolution="1h"), own_data_of(settings), wanted, 1)
+        seen.append(wanted.plot.read_bytes())
+    assert seen[0].startswith(begins)
+    assert seen[1].startswith(begins)
+    assert seen[0] != seen[1]

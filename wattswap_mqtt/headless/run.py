@@ -95,9 +95,8 @@ def simulate(settings: Settings, plan: Plan, own_data: OwnData, wanted: Wanted, 
                 break
             block = Block(blocks[0].starts_s, np.concatenate([part.values for part in blocks], axis=2))
             course.add(block)
-            with _writes(wanted.output):
-                if table is not None:
-                    table.write(block)
+            if table is not None:
+                table.write(block)
             done_s = block.starts_s[-1] + plan.resolution_s - plan.start_s
             rate = done_s / plan.step_s * len(ids) / max(time.monotonic() - began_s, 1e-9)
             moment = datetime.fromtimestamp(block.starts_s[-1], plan.zone)
@@ -120,7 +119,7 @@ def _writing(path: Path | None, settings: Settings, plan: Plan) -> Iterator[Tabl
         yield None
         return
     ids = meter_ids(settings.community, settings.meters)
-    with _writes(path):
+    with _writes(path), ExitStack() as stack:
         if path.suffix == ".csv":
             table: Table = CsvTable(path, ids)
         else:
@@ -132,12 +131,11 @@ def _writing(path: Path | None, settings: Settings, plan: Plan) -> Iterator[Tabl
                 "tz": plan.zone.key,
             }
             table = _analysis(f"--output {path}", "parquet").ParquetTable(path, ids, about)
-    with table:
-        yield table
+        yield stack.enter_context(table)
 
 
 @contextmanager
-def _writes(path: Path | None) -> Iterator[None]:
+def _writes(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

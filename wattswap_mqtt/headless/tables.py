@@ -41,6 +41,8 @@ class CsvTable(Table):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is not None:
-            self._path.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:
+            if kind is not None:
+                self._path.unlink(missing_ok=True)
