@@ -4,7 +4,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from homes import community, reading
+from homes import community, named, reading
 
 from wattswap_mqtt.core.recorded import Recorded, Series
 from wattswap_mqtt.core.records import Register
@@ -49,10 +49,10 @@ def test_a_meter_with_a_series_follows_it_until_the_daytime_switch_or_a_scenario
     homes = community(recorded=Recorded(series, series))
     assert homes.switch_values[0]["sun_mode"] == "auto"
     assert homes.off_series == []
-    homes.set_scenario(0, "daytime-pv")
+    homes.set_scenario(0, named("daytime-pv"))
     assert homes.off_series == [0]
     assert homes.state.appliances.sum() == pytest.approx(4.5)
-    homes.set_scenario(0, "none")
+    homes.set_scenario(0, None)
     assert homes.state.appliances.sum() == pytest.approx(series.mean_kw(homes.clock_s, 0.0)[0])
     homes.set_switches(0, {"daytime": True})
     homes.advance(6.0)
