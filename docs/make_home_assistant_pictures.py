@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.conftest import unused_port
 from tests.e2e.home_assistant.household import Household, running
+from tests.running import unused_port
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.quantities import ROW

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import httpx
 
-from tests.conftest import PATIENCE_S, wait_until
 from tests.processes import UP, launch, ready
+from tests.running import PATIENCE_S, wait_until
 
 DEFAULTS = {
     "daytime": False,

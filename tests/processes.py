@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.conftest import PATIENCE_S, wait_until
+from tests.running import PATIENCE_S, wait_until
 from wattswap_mqtt.config import BrokerAddress
 
 ROOT = Path(__file__).parents[1]

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.outside import DEFAULTS, Api, seconds_between, serving
 from tests.processes import launch
+from tests.running import wait_until
 from wattswap_mqtt.config import BrokerAddress
 
 SWITCHES = "wattswap/meter/demo_meter/switches"

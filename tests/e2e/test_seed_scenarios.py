@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.outside import DEFAULTS, seconds_between, serving
+from tests.running import wait_until
 
 METER = "wattswap/meter/demo_meter"
 FIGURES = {

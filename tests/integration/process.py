@@ -6,8 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from conftest import PATIENCE_S
-
+from tests.running import PATIENCE_S
 from wattswap_mqtt.config import BrokerAddress, flag_of
 
 

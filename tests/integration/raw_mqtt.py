@@ -4,8 +4,7 @@ import contextlib
 import socket
 from typing import Self
 
-from conftest import PATIENCE_S
-
+from tests.running import PATIENCE_S
 from wattswap_mqtt.config import BrokerAddress
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 13, 14

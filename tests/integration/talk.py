@@ -3,7 +3,7 @@
 import json
 from itertools import count
 
-from conftest import MqttProbe
+from tests.running import MqttProbe
 
 _numbers = count(1)
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.conftest import PATIENCE_S, wait_until
 from tests.processes import UP, launch, ready
+from tests.running import PATIENCE_S, wait_until
 from wattswap_mqtt import app
 from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.core.errors import WattSwapError

@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing, contextmanager
 import httpx
 import pytest
 import uvicorn
-from conftest import PATIENCE_S, wait_until
 
+from tests.running import PATIENCE_S, wait_until
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.answers import accepted, encode_ack
 from wattswap_mqtt.contract.messages import parse_command

@@ -11,10 +11,10 @@ import time
 import pytest
 from amqtt.broker import Broker as PlainBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig
-from conftest import PATIENCE_S, AmqttThread
 from raw_mqtt import SUBACK, Raw, RawClient, connect_packet, subscribe_packet
 from websockets.sync.client import connect as connect_websocket
 
+from tests.running import PATIENCE_S, AmqttThread
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.core.errors import BrokerError
 from wattswap_mqtt.mqtt import Message, publish_frame

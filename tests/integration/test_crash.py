@@ -7,9 +7,10 @@ import time
 from collections import defaultdict
 
 import pytest
-from conftest import MqttProbe, wait_until
 from process import SimulatorProcess
 from talk import Meter
+
+from tests.running import MqttProbe, wait_until
 
 METERS = ("demo_meter", "meter_00002")
 ONLINE = "wattswap/community/main/availability"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import MosquittoProcess
 from websockets.sync.client import connect as connect_websocket
 
+from tests.running import MosquittoProcess
 from wattswap_mqtt import cli
 from wattswap_mqtt.config import BrokerAddress, Settings, load_settings, variable_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import PATIENCE_S
 from tests.processes import UP, launch, ready
+from tests.running import PATIENCE_S
 
 BOT = Path(__file__).parents[2] / "examples" / "market_bot.py"
 

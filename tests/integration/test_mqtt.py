@@ -13,9 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
-from conftest import PATIENCE_S, MosquittoProcess, wait_until
 from raw_mqtt import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, Raw, RawBroker, message_in
 
+from tests.running import PATIENCE_S, MosquittoProcess, wait_until
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt import AsyncConnection, Connection, Message, publish_frame
 from wattswap_mqtt.mqtt.link import KEPT

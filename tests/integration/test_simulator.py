@@ -6,9 +6,9 @@ import threading
 from itertools import pairwise
 
 import pytest
-from conftest import wait_until
 from talk import Meter
 
+from tests.running import wait_until
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.topics import CHANNELS, METER_ID, Channel, Topics
 from wattswap_mqtt.core.community import Community
@@ -262,7 +262,7 @@ def test_other_base_topic_community_and_prefix(probe, simulate):
 
 
 def test_a_broker_that_is_away_at_the_start_is_waited_for(free_port, tmp_path, caplog, make_probe):
-    from conftest import AmqttThread
+    from tests.running import AmqttThread
 
     port = free_port()
     settings = Settings(broker=f"mqtt://127.0.0.1:{port}", data_dir=tmp_path, meters=1)

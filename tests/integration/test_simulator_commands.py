@@ -4,9 +4,9 @@ import json
 import logging
 
 import pytest
-from conftest import wait_until
 from talk import Meter
 
+from tests.running import wait_until
 from wattswap_mqtt.contract.messages import MAX_PAYLOAD
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.exchange import Exchange

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from conftest import wait_until
 from talk import Meter
 
+from tests.running import wait_until
 from wattswap_mqtt.core.market import roster
 from wattswap_mqtt.roles.simulator import persistence
 

@@ -7,9 +7,9 @@ import sys
 from itertools import pairwise
 
 import pytest
-from conftest import SimulatorThread, wait_until
 from talk import Meter
 
+from tests.running import SimulatorThread, wait_until
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.roles.simulator import Simulator

@@ -4,10 +4,10 @@ import json
 import random
 
 import pytest
-from conftest import wait_until
 from homes import SCENARIOS, named
 from talk import Meter
 
+from tests.running import wait_until
 from wattswap_mqtt.contract.scenario_tables import FIGURES, first_figure
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from conftest import wait_until
 from process import SimulatorProcess
 from talk import Meter
 
+from tests.running import wait_until
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.store.community_store import CommunityStore
 

@@ -4,9 +4,10 @@ import json
 from datetime import datetime
 
 import pytest
-from conftest import wait_until
 from process import SimulatorProcess
 from talk import Meter
+
+from tests.running import wait_until
 
 MARKET = {"type": "market", "duration_sec": 600}
 OWN = {

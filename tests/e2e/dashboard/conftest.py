@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.conftest import PATIENCE_S
 from tests.e2e.dashboard.browser import open_browser
 from tests.outside import serving
+from tests.running import PATIENCE_S
 
 NETWORK = re.compile(r"Failed to load resource|net::ERR_")
 """What the browser itself says about a request that is refused or fails."""

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import MosquittoProcess
 from tests.processes import launch
+from tests.running import MosquittoProcess
 
 QUICK = ("--publish-interval", "0.2", "--load-noise", "0")
 

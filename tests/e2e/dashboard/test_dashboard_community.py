@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import wait_until
 from tests.outside import serving
+from tests.running import wait_until
 
 METERS = 1000
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import wait_until
+from tests.running import wait_until
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import wait_until
 from tests.e2e.test_seed_scenarios import FIGURES, SCENARIOS, WITHIN_KW
 from tests.outside import DEFAULTS
+from tests.running import wait_until
 
 MINUS = "\N{MINUS SIGN}"
 

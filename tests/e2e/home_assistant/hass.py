@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 from websockets.sync.client import connect
 
-from tests.conftest import wait_until
 from tests.e2e.home_assistant import installation
+from tests.running import wait_until
 
 HERE = Path(__file__).parent
 STARTS_S = 180.0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import PATIENCE_S, MosquittoProcess, wait_until
 from tests.e2e.home_assistant.hass import Hass
 from tests.processes import ROOT
+from tests.running import PATIENCE_S, MosquittoProcess, wait_until
 from wattswap_mqtt.config import flag_of
 
 EXAMPLES = ROOT / "docs" / "home-assistant"

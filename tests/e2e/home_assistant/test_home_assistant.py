@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.e2e.home_assistant.household import METERS, NO_VALUE
+from tests.running import wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
 
