@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.running import PATIENCE_S, AmqttThread, MosquittoProcess, MqttProbe, SimulatorThread, wait_until
 from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.contract.topics import Topics
+
+# no example may fail because the machine is busy with something else
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_sessionfinish(session):

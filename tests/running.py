@@ -62,10 +62,14 @@ class AmqttThread:
             self._thread.join(PATIENCE_S)
 
 
+AS_DEPLOYED = "allow_anonymous true\nmax_queued_messages 100000"
+"""Of its own accord mosquitto drops what is more than 1000 messages for a client that gets no turn."""
+
+
 class MosquittoProcess:
     """mosquitto as a process; `stop()` and `start()` again keep the port, but not what was retained."""
 
-    def __init__(self, port: int, directory: Path, settings: str = "allow_anonymous true") -> None:
+    def __init__(self, port: int, directory: Path, settings: str = AS_DEPLOYED) -> None:
         self.address = BrokerAddress("127.0.0.1", port)
         self._config = directory / f"mosquitto-{port}.conf"
         # `user root`: started by root, mosquitto becomes a user that may not read the test's files.

@@ -79,7 +79,7 @@ def tell(homes: Community, story) -> None:
 
 
 @given(stories)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_registers_never_go_down_and_no_token_is_lost(story):
     homes = community(*NAMES, noise=1.0)
     clock_s, registers, metered = homes.clock_s, homes.state.registers.copy(), homes.state.metered.copy()
@@ -98,7 +98,7 @@ def test_registers_never_go_down_and_no_token_is_lost(story):
 
 
 @given(stories)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_same_story_gives_the_same_bytes(story):
     told = []
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_the_same_story_gives_the_same_bytes(story):
 
 
 @given(stories, st.integers(1, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_more_neighbours_change_nothing(story, more):
     few, many = community(*NAMES, noise=1.0), community(*NAMES, *(f"home_{k}" for k in range(more)), noise=1.0)
     for homes in (few, many):
@@ -120,7 +120,7 @@ def test_more_neighbours_change_nothing(story, more):
 
 
 @given(stories, stories)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_restart_between_two_stories_changes_nothing(before, after):
     homes = community(*NAMES, noise=1.0)
     tell(homes, before)

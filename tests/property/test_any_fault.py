@@ -36,7 +36,7 @@ def parsed(value: dict) -> dict:
 
 
 @given(VALUES, VALUES, st.sampled_from([1.0, 60.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_fault_changes_what_is_measured_and_never_what_is_true(first, second, acceleration):
     sick, healthy = (community("demo_meter", "meter_00002", noise=1.0) for _ in range(2))
     counted = sick.state.metered.copy()
@@ -64,7 +64,7 @@ def test_a_fault_changes_what_is_measured_and_never_what_is_true(first, second, 
 
 
 @given(VALUES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_a_meter_says_stays_within_the_kinds_of_the_contract(value):
     sick = community("demo_meter", noise=1.0)
     sick.set_switches(0, {"fault_inject": parsed(value), "daytime": True, "time_acceleration": 30.0})

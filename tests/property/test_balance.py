@@ -94,7 +94,7 @@ steps_s = st.sampled_from([0.0, 0.1, 1.0, 7.0, 60.0])
 
 
 @given(seeds, steps_s)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_balance_closes_and_physics_holds(seed, dt_s):
     world = world_of(seed)
     plant, before, switched = world.plant, world.state, world.switches
@@ -125,7 +125,7 @@ def test_the_balance_closes_and_physics_holds(seed, dt_s):
 
 
 @given(seeds, steps_s)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_rules_of_dispatch_hold(seed, dt_s):
     world = world_of(seed)
     plant, before, switched, asked = world.plant, world.state, world.switches, world.asks
@@ -150,7 +150,7 @@ def test_the_rules_of_dispatch_hold(seed, dt_s):
 
 
 @given(seeds, st.integers(0, N - 1), st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_home_does_what_it_does_alone(seed, meter, neighbours):
     world = world_of(seed)
     some = np.unique((meter + np.arange(neighbours)) % N)
@@ -160,7 +160,7 @@ def test_a_home_does_what_it_does_alone(seed, meter, neighbours):
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_many_small_steps_and_one_long_step_agree(seed):
     """A minute in one step or in twelve, as long as nothing runs full or empty in it."""
     world = world_of(seed)

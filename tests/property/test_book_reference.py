@@ -86,7 +86,7 @@ class Reference:
         return [(one[0], one[4], quotes.ask_utok if one[2] else quotes.bid_utok) for one in met]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(quotes, st.lists(actions, max_size=60))
 def test_the_book_trades_as_the_reference_does(now, flow):
     follow(now, flow)

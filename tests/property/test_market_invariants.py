@@ -5,7 +5,7 @@ from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wattswap_mqtt.core.errors import CommandError
@@ -116,7 +116,6 @@ class World:
         )
 
 
-@settings(deadline=None)
 @given(tariffs, flows)
 def test_nothing_is_lost_and_nothing_steps_back(tariff, flow):
     world = World(tariff)
@@ -159,7 +158,6 @@ def check_trades(world, journal):
                 assert abs(sum(entry["energy_mwh"] for entry in mine)) == leg.quantity_mwh
 
 
-@settings(deadline=None)
 @given(tariffs, flows)
 def test_the_journal_adds_up_to_the_balances(tariff, flow):
     world = World(tariff)
@@ -187,7 +185,6 @@ def test_the_journal_adds_up_to_the_balances(tariff, flow):
                 assert abs(entry["amount_utok"] - exact) <= 1
 
 
-@settings(deadline=None)
 @given(tariffs, flows)
 def test_the_same_input_gives_the_same_output(tariff, flow):
     one, other = World(tariff), World(tariff)
@@ -199,7 +196,6 @@ def test_the_same_input_gives_the_same_output(tariff, flow):
     assert one.exchange.take_changes() == other.exchange.take_changes()
 
 
-@settings(deadline=None)
 @given(tariffs, flows, flows)
 def test_after_a_restart_everything_goes_on_as_if_nothing_had_happened(tariff, before, after):
     lived_on, restarted = World(tariff), World(tariff)
@@ -217,7 +213,6 @@ def test_after_a_restart_everything_goes_on_as_if_nothing_had_happened(tariff, b
     assert restarted.exchange.take_events() == lived_on.exchange.take_events()
 
 
-@settings(deadline=None)
 @given(terms, st.lists(st.tuples(st.floats(0.1, 300), st.floats(0, 1)), max_size=40))
 def test_a_sale_at_a_positive_price_never_leaves_a_debt(order, steps):
     exchange, now_s = Exchange(("m",), Tariff()), START_S

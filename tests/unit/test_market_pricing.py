@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wattswap_mqtt.core.market.pricing import (
@@ -31,7 +31,6 @@ def test_what_energy_is_worth(price, energy, amount):
     assert worth(price, energy) == amount
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**9), 10**9), st.integers(0, 10**12))
 def test_worth_is_rounded_half_to_even_and_the_same_for_arrays(price, energy):
     expected = round(Fraction(price * energy, MILLION))
@@ -39,7 +38,6 @@ def test_worth_is_rounded_half_to_even_and_the_same_for_arrays(price, energy):
     assert worth(np.array([price]), np.array([energy])).tolist() == [expected]
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12))
 def test_millionths_survive_the_wire(amount):
     assert to_millionths(from_millionths(amount)) == amount
