@@ -38,6 +38,8 @@ homes = st.builds(
     available_discharge_kwh=st.floats(0, 10),
     p_max_discharge_kw=st.floats(0, 5),
     surplus_kw=st.floats(-5, 5),
+    p_max_charge_kw=st.floats(0, 5),
+    hours_to_reserve=st.just(0.0) | st.floats(0, 5),
 )
 shares = st.tuples(*[st.floats(0, 1.3)] * len(METERS))
 powers = st.tuples(*[st.just(0.0) | st.floats(0, 10)] * len(METERS))
