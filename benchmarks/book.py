@@ -24,7 +24,7 @@ ABOUT = """\
 Orders a second through `Book.enter`, one thread: 20,000 limit orders of 1,000 owners at 220 prices, three quarters of
 them good till a date (ten seconds on, a thousand orders a second), the others GTC, IOC and FOK; trades are recorded,
 time runs out, nobody trades with himself. The bare book knows number, price, time and quantity only: no owners, no time
-in force, no records, nothing ever expires. Both are given objects that are made before. A tick (simulate a second, read,
+in force, no records, nothing ever expires. Both are given objects made before. A tick (simulate a second, read,
 save, encode; all but sending) of 10,000 homes with 1,000 open orders is compared with one without orders."""
 QUOTES = Quotes(80_000, 300_000)
 ORDERS, A_SECOND = 20_000, 1_000
