@@ -325,6 +325,23 @@ def test_meters_are_parked_one_by_one_and_come_back(tmp_path):
     machine.crash()
 
 
+def test_what_is_being_delivered_is_parked_with_its_meter(tmp_path):
+    machine = Machine(tmp_path, ids=("a", "b"))
+    order = {"side": "buy", "type": "market", "quantity_kwh": 1, "duration_sec": 3600}
+    [placed] = machine.send(("b", "market/place", order))
+    machine.tick(100)
+    machine.tick(500)  # which changes nothing of the order but what was delivered, so it is in the checkpoint only
+    spent = machine.community.exchange.spending_utok[1]
+    assert spent > 0
+    machine.stop()
+    for _ in range(2):
+        Machine(tmp_path, ids=("a",)).crash()
+    machine = Machine(tmp_path, ids=("a", "b"))
+    assert machine.community.exchange.spending_utok[1] == spent
+    assert machine.community.exchange.get(placed.result["order_id"]).to_dict()["filled_kwh"] > 0
+    machine.crash()
+
+
 # Orders in the store and on the way to it.
 
 

@@ -45,8 +45,11 @@ lovelace:
       title: WattSwap
       filename: dashboards/wattswap.yaml
 """
-NOT_OURS = re.compile("Skipping pip installation|haffmpeg|libturbojpeg|We found a custom integration")
-"""What any start without ffmpeg and the like says."""
+NOT_OURS = re.compile(
+    "Skipping pip installation|haffmpeg|libturbojpeg|We found a custom integration"
+    r"|No ACK from MQTT server in 10 seconds|took \d+\.\d+ seconds"
+)
+"""What any start without ffmpeg and the like says, and what is said of a machine that is too busy."""
 
 
 class Hass:

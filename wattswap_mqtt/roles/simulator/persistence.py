@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wattswap_mqtt.contract.messages import OrderFilters
+from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.core.market.orders import OPEN
@@ -67,12 +68,24 @@ class Persistence:
         plain, ids, arrays = decode_checkpoint(saved.checkpoint)
         mine = self._community.index
         left = {name: column for column, name in enumerate(ids) if name not in mine}
+        under_way: dict[str, float] = plain.setdefault("under_way", {})
         if left:
-            self._store.park({n: encode_checkpoint({}, [n], column_of(arrays, column)) for n, column in left.items()})
+            self._store.park(
+                {
+                    name: encode_checkpoint(
+                        {"under_way": {trade: kwh for trade, kwh in under_way.items() if _meter_of(trade) == name}},
+                        [name],
+                        column_of(arrays, column),
+                    )
+                    for name, column in left.items()
+                }
+            )
         self.gone = sorted(left.keys() | saved.parked.keys() - mine.keys())
         columns = {mine[name]: (arrays, column) for column, name in enumerate(ids) if name in mine}
         for name in mine.keys() & saved.parked.keys() - set(ids):
-            columns[mine[name]] = (decode_checkpoint(saved.parked[name])[2], 0)
+            parked, _, column_alone = decode_checkpoint(saved.parked[name])
+            columns[mine[name]] = (column_alone, 0)
+            under_way |= parked.get("under_way", {})
         self._community.restore(plain, saved.meters, columns, saved.orders, saved.entries)
         return saved.journal
 
@@ -270,3 +283,7 @@ class Persistence:
 
 def _number(row: Row) -> int:
     return int(row["order_id"].rpartition(".")[2])
+
+
+def _meter_of(trade_id: str) -> str | None:
+    return meter_of_order(trade_id.partition("/")[0])
