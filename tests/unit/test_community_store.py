@@ -1,6 +1,7 @@
 """The durable state of a community: all or nothing, kept through kill -9, damage told and never overwritten."""
 
 import logging
+import os
 import resource
 import signal
 import sqlite3
@@ -260,6 +261,25 @@ def test_a_path_that_cannot_be_used_is_one_clear_error(tmp_path, where):
     with pytest.raises(StorageError, match="cannot be used") as caught:
         CommunityStore(tmp_path / where)
     assert "\n" not in str(caught.value)
+
+
+def test_a_directory_that_may_only_be_read_is_told(path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda _path, mode: mode != os.W_OK)  # root may write anywhere
+    with pytest.raises(StorageError, match=r"cannot be used: .* cannot be written \(read-only\?\)"):
+        CommunityStore(path)
+
+
+def test_nothing_is_taken_for_saved_in_a_file_that_is_removed(store, path):
+    store.checkpoint(b"one", {})
+    aside = path.rename(path.with_name("aside"))
+    for _ in range(2):
+        with pytest.raises(StorageError, match="not there any more"):
+            store.append([COMMAND])
+        assert not path.exists()
+    aside.rename(path)
+    store.append([COMMAND])
+    saved = store.load()
+    assert (saved.checkpoint, saved.journal) == (b"one", [COMMAND])
 
 
 HOLD = """

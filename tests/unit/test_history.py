@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -395,6 +396,14 @@ def test_a_full_disk_pauses_the_history_once_said_and_it_goes_on_when_there_is_r
     assert history.trouble is None
     assert caplog.text.count("is being written again") == 1
     assert times(ask(history, NOON + 300, NOON + 300)) == [NOON + 300]
+
+
+def test_a_file_that_is_removed_is_begun_anew(history, caplog):
+    fill(history, NOON, 5)
+    shutil.rmtree(history.path.parent)
+    fill(history, NOON + 5, 5)
+    assert times(ask(history, NOON, NOON + 10)) == [NOON + second for second in range(5, 10)]
+    assert "is not there any more" in caplog.text
 
 
 def test_the_thread_writes_by_itself(tmp_path):

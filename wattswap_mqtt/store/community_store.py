@@ -4,6 +4,7 @@ A row of orders or entries is the dictionary the market hands over, as JSON; the
 it, so that nothing is said twice.  The file is locked by the operating system for as long as the process lives.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -257,6 +258,8 @@ class CommunityStore:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
+        if not os.access(self.path, os.F_OK):  # SQLite would write to it all the same; a new file would hold half of it
+            raise StorageError(f"{self.path} cannot be used: it is not there any more; put it back, or start again")
         try:
             if self._db is None:
                 self._db = connect(self.path, schema=SCHEMA, version=VERSION, exclusive=True)

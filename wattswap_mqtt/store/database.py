@@ -1,6 +1,8 @@
 """Opening a SQLite file: WAL, a schema with a version, and what is done about a file that cannot be used."""
 
+import errno
 import logging
+import os
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,9 @@ def open_database(path: Path, *, schema: str, version: int, exclusive: bool = Fa
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for needed in (path.parent, path):  # SQLite would say "disk I/O error"
+            if needed.exists() and not os.access(needed, os.W_OK):
+                raise PermissionError(errno.EACCES, f"{needed.name or needed} cannot be written (read-only?)")
         try:
             return connect(path, schema=schema, version=version, exclusive=exclusive)
         except sqlite3.DatabaseError as error:

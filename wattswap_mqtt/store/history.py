@@ -8,6 +8,7 @@ the meters' simulated time, in unix milliseconds.
 """
 
 import logging
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -203,6 +204,9 @@ class History:
         return batch, records
 
     def _write(self, batch: Pending, records: Records) -> None:
+        if self._db is not None and not os.access(self.path, os.F_OK):
+            log.error("%s is not there any more: a new file is begun", self.path)
+            self._disconnect()
         if self._db is None:
             self._db = self._open()
         db = self._db
