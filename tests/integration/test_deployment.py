@@ -65,7 +65,7 @@ def test_the_commands_of_compose_are_commands_of_ours(service):
 
 
 OF_THE_CONTAINER = {
-    *("ca_file", "price_csv", "scenarios", "data_dir"),
+    *("ca_file", "load_csv", "pv_csv", "price_csv", "scenarios", "data_dir"),
     *("mqtt_host", "mqtt_port", "mqtt_ws_port", "http_host", "http_port"),
 }
 """Settings that are paths, addresses and ports inside a container."""
