@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.processes import on_amqtt  # noqa: E402 - it is found only now
-from tests.e2e.dashboard.browser import open_browser  # noqa: E402
+from tests.e2e.dashboard.browser import open_browser  # noqa: E402 - likewise
 
 PICTURES = ROOT / "docs" / "pictures"
 DESKTOP, PHONE = (1280, 800), (390, 844)
