@@ -82,7 +82,7 @@ def world_of(seed: int) -> World:
     kw, sells = rng.uniform(0, 30, N) * some(0.7), some(0.5)
     around = Surroundings(
         weather_at(time_s, Site(), 1),
-        minute_at(time_s, plant, Site()),
+        minute_at(time_s, plant, Site(), 1.0),
         bool(rng.integers(2)),
         rng.choice([0.0, 1.0, 3.0]),
     )

@@ -9,7 +9,7 @@ from homes import community, home, named, powers, reading
 
 from wattswap_mqtt.core import load
 from wattswap_mqtt.core.plant import sample_plant
-from wattswap_mqtt.core.records import Appliance, Flow
+from wattswap_mqtt.core.records import Appliance, Flow, Register
 from wattswap_mqtt.core.sun import Site
 
 QUARTER_S, DAY_S = 900, 86400.0
@@ -102,21 +102,83 @@ def test_the_demo_homes_noise_swings_visibly_and_by_half_a_kw_at_most(mean_kw):
 
 
 def swings(homes) -> np.ndarray:
-    """Return the standard deviation of each home's load over a quarter hour."""
+    """Return the standard deviation of each home's load over a quarter hour, cooking and washing left out."""
     seen = []
     for _ in range(90):
         homes.advance(10)
-        seen.append(homes.state.flows[Flow.LOAD].copy())
+        seen.append(homes.state.flows[Flow.LOAD] - homes.state.appliances[Appliance.COOKING])
     return np.std(seen, axis=0)
 
 
 def test_any_homes_noise_swings_by_half_a_kw_at_most():
     homes = community(*HOMES, noise=1.0, start_s=midnight("2026-01-11T18:00:00"))
     homes.set_switches(0, {"time_acceleration": 5.0})
-    assert 0.3 < swings(homes).max() <= 0.53  # of which a little is the profile's own climb
+    assert 0.15 < swings(homes).max() <= 0.53  # of which a little is the profile's own climb
     for meter in range(len(HOMES)):
         homes.set_scenario(meter, named("daytime-pv"))
-    assert 0.3 < swings(homes).max() <= 0.51
+    seen = []
+    for _ in range(90):
+        homes.advance(10)
+        seen.append(homes.state.flows[Flow.LOAD].copy())
+    assert 0.3 < np.std(seen, axis=0).max() <= 0.51
+
+
+def cooked(noise: float = 1.0, time_acceleration: float = 3600.0, begin: str = "2026-01-14") -> np.ndarray:
+    """Return what each home takes for cooking and washing in the minutes of a day, its own: (1440, homes) kW."""
+    homes = community(*HOMES, noise=noise, start_s=midnight(begin))
+    homes.set_switches(0, {"time_acceleration": time_acceleration})
+    return np.array([homes.advance(60) or homes.state.appliances[Appliance.COOKING].copy() for _ in range(1440)])
+
+
+def test_on_its_own_day_a_home_cooks_and_washes_with_heavy_appliances():
+    minutes = cooked()
+    used_kwh = minutes.sum() / 60
+    mean_kw = year_kw(date="2026-01-14", days=1) * PLANT.appliance_share[Appliance.COOKING]
+    assert used_kwh == pytest.approx(mean_kw.sum() / 4, rel=0.15)  # one day of thirty homes
+    kettle, oven = PLANT.heavy_kw
+    for number in range(len(HOMES)):
+        seen = set(np.round(np.unique(minutes[:, number]), 6))
+        assert seen <= {round(k * kettle[number] + n * oven[number], 6) for k in range(3) for n in range(4)}
+    assert (minutes.max(axis=0) >= 1.6).all()
+
+
+def test_heavy_appliances_run_for_their_minutes():
+    minutes, runs = cooked(), []
+    for number in range(len(HOMES)):
+        changes = np.flatnonzero(np.diff(minutes[:, number] > 0.0))
+        runs.extend(np.diff(changes)[(0 if minutes[0, number] == 0.0 else 1) :: 2].tolist())
+    alone = [run for run in runs if run in load.HEAVY_MINUTES]
+    assert min(runs) == min(load.HEAVY_MINUTES)
+    assert len(alone) > 0.5 * len(runs)  # the others overlap
+
+
+def test_what_is_on_does_not_depend_on_who_else_is_there_or_where_one_begins():
+    later = community(HOMES[3], noise=1.0, start_s=midnight("2026-01-14T18:00:00"))
+    later.set_switches(0, {"time_acceleration": 60.0})
+    from_six = cooked()[18 * 60 :, 3]
+    assert [later.advance(60) or later.state.appliances[Appliance.COOKING, 0] for _ in range(120)] == from_six[
+        :120
+    ].tolist()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_less_noise_means_fewer_heavy_appliances_and_as_much_energy(noise):
+    minutes = cooked(noise)
+    mean_kw = year_kw(date="2026-01-14", days=1) * PLANT.appliance_share[Appliance.COOKING]
+    assert minutes.sum() / 60 == pytest.approx(mean_kw.sum() / 4, rel=0.15)
+    assert (minutes > 1.0).mean() < 0.6 * (cooked() > 1.0).mean()
+    assert minutes.min() > 0.0
+
+
+def test_a_day_of_heavy_appliances_takes_the_same_energy_at_any_acceleration():
+    taken = []
+    for acceleration in (1.0, 3600.0):
+        homes = community(*HOMES[:2], noise=1.0, start_s=midnight("2026-01-14T17:00:00"))
+        homes.set_switches(0, {"time_acceleration": acceleration})
+        before = homes.state.registers.copy()
+        homes.advance(2 * 3600)
+        taken.append((homes.state.registers - before)[Register.LOAD])
+    assert taken[0] == pytest.approx(taken[1], rel=1e-6)
 
 
 def test_without_noise_the_load_stands_still():

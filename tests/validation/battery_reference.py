@@ -58,7 +58,10 @@ def our_year(pv_kw: Floats, load_kw: Floats) -> Years:
     home = Community((DEMO_METER,), start_s=YEAR_S)
     home.set_switches(0, {"sun_mode": "auto"})
     around = Surroundings(
-        weather_at(YEAR_S, home.site, 1), minute_at(YEAR_S, home.plant, home.site), cheap_tariff=False, load_noise=0.0
+        weather_at(YEAR_S, home.site, 1),
+        minute_at(YEAR_S, home.plant, home.site, 0.0),
+        cheap_tariff=False,
+        load_noise=0.0,
     )
     state = home.state
     registers = np.empty((QUARTERS + 1, len(Register)))

@@ -102,7 +102,7 @@ class Community:
         self._token_error_utok: Floats = np.zeros((2, len(self.ids)))  # what faults added to earnings and spending
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
-        self._minute = load.minute_at(self.clock_s, self.plant, self.site)
+        self._minute = load.minute_at(self.clock_s, self.plant, self.site, load_noise)
         self._weather: Weather = weather_at(self.clock_s, self.site, seed)
         self._market_open = False
         self._unsaved: set[int] = set()
@@ -305,7 +305,7 @@ class Community:
         middle_s = time_s + dt_s / 2
         self._weather = weather_at(middle_s, self.site, self.seed)
         if not self._minute.holds(middle_s):
-            self._minute = load.minute_at(middle_s, self.plant, self.site, self._minute)
+            self._minute = load.minute_at(middle_s, self.plant, self.site, self.load_noise, self._minute)
         local = self._weather.local
         return Surroundings(
             self._weather,

@@ -1,15 +1,18 @@
 """The household's demand: a mean that follows the day, the week and the year, and appliances that cycle around it.
 
 Everything random is drawn once per quarter hour, and the swings of the cycling appliances average to zero over each
-quarter hour.  Appliances switch at whole minutes, which no sub-step crosses; so energies are the same at any time
-acceleration.
+quarter hour.  A home that lives its own day (sun_mode auto) cooks and washes by heavy appliances instead, each at its
+full power for some minutes: more often when the mean is high, so that their energy is the mean's in the long run.
+Appliances switch at whole minutes, which no sub-step crosses; so energies are the same at any time acceleration.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.arrays import Floats, Ints
@@ -24,7 +27,18 @@ MINUTES = 15
 ON_MINUTES = np.array([[8], [5], [2]])
 """Of each quarter hour, in which a cycling appliance is on."""
 DUTY = ON_MINUTES / MINUTES
-_PHASE_STREAM = 8
+HEAVY_MINUTES = (4, 30)
+"""How long a kettle or a hob, an oven or a tumble dryer takes its power."""
+HEAVY_PARTS = (0.35, 0.65)
+"""Of the energy for cooking and washing."""
+_PHASE_STREAM, _HEAVY_STREAM = 8, 12
+_RUNS = [
+    (kind, back) for kind, minutes in enumerate(HEAVY_MINUTES) for back in range(1 + (MINUTES + minutes - 2) // MINUTES)
+]
+"""What may be on in a quarter hour: the heavy appliances, each started in it, or so many before."""
+_RUN_KIND = [kind for kind, _ in _RUNS]
+_RUN_MINUTES = np.array([[HEAVY_MINUTES[kind]] for kind in _RUN_KIND], np.int8)
+_NEVER = 100
 
 # Watts of a household of 1000 kWh a year, hour by hour; rows: season x (workday, Saturday, Sunday).
 # Source: the standard load profile H0, VDEW/BDEW (1999).
@@ -43,12 +57,13 @@ _QUARTERLY = np.array([np.interp(np.arange(96) / 4, np.arange(24) + 0.5, row, pe
 
 
 class Quarter(NamedTuple):
-    """What is fixed for a quarter hour: how the profile's mean load goes (n,), and where the cycles begin (3, n)."""
+    """What is fixed for a quarter hour: how the profile's mean load goes (n,), and when appliances are on."""
 
     start_s: float
     from_kw: Floats
     climb_kw: Floats  # until its end
-    phase: Ints  # how many minutes into its cycle an appliance is when the quarter hour begins
+    phase: Ints  # (3, n): how many minutes into its cycle an appliance is when the quarter hour begins
+    heavy_start: NDArray[np.int8]  # (runs, n): in which minute a heavy appliance starts; before it began, if below 0
 
     def mean_kw(self, time_s: float) -> Floats:
         """Return the profile's mean load at a moment of this quarter hour."""
@@ -56,11 +71,12 @@ class Quarter(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """What is fixed for a minute: which of the cycling appliances are on."""
+    """What is fixed for a minute: which of the appliances are on."""
 
     start_s: float
     quarter: Quarter
     swing: Floats  # (3, n): by how much each is above its mean demand, in kW per kW of mean load
+    cooking_kw: Floats  # (n,): cooking and washing of a home that lives its own day
 
     def holds(self, time_s: float) -> bool:
         """Tell whether a moment is in this minute."""
@@ -71,27 +87,55 @@ class Minute(NamedTuple):
         quarter = self.quarter
         return self._replace(
             quarter=quarter._replace(
-                from_kw=quarter.from_kw[meters], climb_kw=quarter.climb_kw[meters], phase=quarter.phase[:, meters]
+                from_kw=quarter.from_kw[meters],
+                climb_kw=quarter.climb_kw[meters],
+                phase=quarter.phase[:, meters],
+                heavy_start=quarter.heavy_start[:, meters],
             ),
             swing=self.swing[:, meters],
+            cooking_kw=self.cooking_kw[meters],
         )
 
 
-def minute_at(time_s: float, plant: Plant, site: Site, known: Minute | None = None) -> Minute:
+def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known: Minute | None = None) -> Minute:
     """Return the minute that holds unix time `time_s`; one that is `known` may save the work for its quarter hour."""
     start_s = time_s // MINUTE_S * MINUTE_S
     quarter_s = time_s // QUARTER_S * QUARTER_S
+    eventful = min(load_noise, 1.0)
     quarter = known.quarter if known is not None and known.quarter.start_s == quarter_s else None
-    quarter = quarter or _quarter_from(quarter_s, plant, site)
-    place = (quarter.phase + int((start_s - quarter_s) // MINUTE_S)) % MINUTES
-    return Minute(start_s, quarter, np.where(place < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0) * plant.appliance_swing)
+    quarter = quarter or _quarter_from(quarter_s, plant, site, eventful)
+    number = int((start_s - quarter_s) // MINUTE_S)
+    swing = np.where((quarter.phase + number) % MINUTES < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0) * plant.appliance_swing
+    on_for = np.int8(number) - quarter.heavy_start
+    cooking_kw = np.add.reduce(((on_for >= 0) & (on_for < _RUN_MINUTES)) * plant.heavy_kw[_RUN_KIND])
+    if eventful < 1.0:
+        even_kw = plant.appliance_share[Appliance.COOKING] * quarter.mean_kw(start_s + MINUTE_S / 2)
+        cooking_kw += even_kw * (1.0 - eventful)
+    return Minute(start_s, quarter, swing, cooking_kw)
 
 
-def _quarter_from(start_s: float, plant: Plant, site: Site) -> Quarter:
+def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float) -> Quarter:
     index = int(start_s // QUARTER_S)
     drawn = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
-    from_kw, to_kw = (profile_kw(time_s, plant, site) for time_s in (start_s, start_s + QUARTER_S))
-    return Quarter(start_s, from_kw, to_kw - from_kw, (drawn * MINUTES).astype(np.int64))
+    to_kw, from_kw, before_kw = (profile_kw(start_s + QUARTER_S * number, plant, site) for number in (1, 0, -1))
+    heavy_start = _heavy_start(index, plant, (to_kw, from_kw, before_kw), eventful)
+    return Quarter(start_s, from_kw, to_kw - from_kw, (drawn * MINUTES).astype(np.int64), heavy_start)
+
+
+def _heavy_start(index: int, plant: Plant, means_kw: Sequence[Floats], eventful: float) -> NDArray[np.int8]:
+    """Return in which minute of a quarter hour each run of a heavy appliance starts, as likely as its energy asks.
+
+    `means_kw` are the mean loads at the end of this quarter hour and of those before: about when half of a run is over.
+    """
+    starts = np.full((len(_RUNS), len(plant.key)), _NEVER, np.int8)
+    cooking = plant.appliance_share[Appliance.COOKING]
+    for row, (kind, back) in enumerate(_RUNS):
+        part = eventful * HEAVY_PARTS[kind] * MINUTES / HEAVY_MINUTES[kind]
+        likelihood = part * cooking * means_kw[back] / plant.heavy_kw[kind]
+        drawn = draws.uniform(plant.key, _HEAVY_STREAM + kind, index - back)
+        begun = np.flatnonzero(drawn < likelihood)
+        starts[row, begun] = np.floor(MINUTES * (drawn[begun] / likelihood[begun])) - MINUTES * back
+    return starts
 
 
 def profile_kw(time_s: float, plant: Plant, site: Site) -> Floats:

@@ -15,8 +15,9 @@ MOST_DEVIATION_KW = 0.5
 """How far the swings of a load deviate from its mean within a quarter hour, at most (standard deviation, noise 1)."""
 
 _STREAM = 32
-# heating and cooling, fridge, cooking, lighting, other: see records.Appliance
-_SHARES = np.array([[0.40], [0.05], [0.15], [0.15], [0.25]])
+# heating and cooling, fridge, cooking and washing, lighting, other: see records.Appliance
+_DEMO_SHARES = np.array([[0.40], [0.05], [0.15], [0.15], [0.25]])
+_HOME_SHARES = np.array([[0.27], [0.08], [0.30], [0.12], [0.23]])
 _DEMO_DEPTH = np.array([[0.4], [1.0], [0.4]])
 _HOME_DEPTH = np.array([[0.8], [1.0], [1.0]])
 
@@ -42,7 +43,8 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
     tilt, azimuth = np.radians(spread(1, 15, 50, 35)), np.radians(spread(2, 110, 250, 180))
     battery_kwh = np.round(spread(3, 5.0, 15.0, 10.0), 1)
     ev_kwh = np.round(spread(4, 35.0, 82.0, 50.0))
-    share = _SHARES * np.stack([spread(5 + row, 0.6, 1.4, 1.0) for row in range(len(_SHARES))])
+    share = np.where(demo_row, _DEMO_SHARES, _HOME_SHARES)
+    share = share * np.stack([spread(5 + row, 0.6, 1.4, 1.0) for row in range(len(share))])
     share = share / share.sum(axis=0)
     swing = share[: len(DUTY)] * np.where(demo_row, _DEMO_DEPTH, _HOME_DEPTH)
     covariance = 1.0 / np.maximum(DUTY, DUTY.T) - 1.0  # of the waves on / duty, at worst: when all begin together
@@ -63,5 +65,6 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
         profile_shift_quarters=np.where(demo_row, 0, np.round(spread(13, -5.5, 5.5, 0)).astype(np.int64)),
         appliance_share=share,
         appliance_swing=swing,
+        heavy_kw=np.stack([spread(14, 2.0, 3.0, 2.5), spread(15, 1.6, 3.0, 2.0)]),
         swing_limit_kw=MOST_DEVIATION_KW / deviation,
     )

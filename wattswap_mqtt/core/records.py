@@ -71,6 +71,7 @@ class Plant(NamedTuple):
     profile_shift_quarters: Ints  # how much earlier the home lives, in quarter hours
     appliance_share: Floats  # (5, n): of the mean load
     appliance_swing: Floats  # (3, n): of the cycling appliances, share x depth; 0 is constant, the share on and off
+    heavy_kw: Floats  # (2, n): of a kettle or hob, and of an oven, dryer or the like
     swing_limit_kw: Floats  # mean load up to which the swings grow: a scenario's large load does not swing wildly
 
 

@@ -21,7 +21,7 @@ from wattswap_mqtt.core.arrays import Bools, Floats
 from wattswap_mqtt.core.load import Minute
 from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.recorded import Powers
-from wattswap_mqtt.core.records import Flow, Plant, State, Switches
+from wattswap_mqtt.core.records import Appliance, Flow, Plant, State, Switches
 from wattswap_mqtt.core.registers import increments
 from wattswap_mqtt.core.setup import Setup
 from wattswap_mqtt.core.sun import Weather
@@ -154,6 +154,8 @@ def _demand(
     if setup.any_follows_sun:
         mean_kw = np.where(setup.follows_sun, around.minute.quarter.mean_kw(time_s + dt_s / 2), mean_kw)
     appliances = load.appliances_kw(plant, mean_kw, around.minute.swing, around.load_noise)
+    if setup.any_follows_sun:
+        np.copyto(appliances[Appliance.COOKING], around.minute.cooking_kw, where=setup.follows_sun)
     if around.recorded is not None and around.recorded.load is not None:
         from_series = setup.follows_sun & ~np.isnan(around.recorded.load)
         appliances = np.where(from_series, plant.appliance_share * around.recorded.load, appliances)
