@@ -48,6 +48,10 @@ class Process:
         return found
 
     @property
+    def pid(self):
+        return self._process.pid
+
+    @property
     def ended(self):
         return self._process.poll() is not None
 

@@ -57,10 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"wattswap: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
+        print("wattswap: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `wattswap scenario list | head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # what is printed cannot be written; of files it is said with their names
+        print(f"wattswap: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _parser() -> Parser:
@@ -304,6 +308,8 @@ def _simulate(args: argparse.Namespace) -> None:
     from wattswap_mqtt.headless import plan, run
 
     settings = _settings(args)
+    wanted = run.Wanted(args.output, args.summary, args.plot)
+    wanted.check(settings)
     own_data = own_data_of(settings)
     start_s = settings.start_s
     if start_s is None:
@@ -313,7 +319,6 @@ def _simulate(args: argparse.Namespace) -> None:
     jobs = os.cpu_count() or 1 if args.jobs is None else args.jobs
     if jobs < 1:
         raise ConfigError(f"--jobs takes a whole number from 1 on, not {jobs}")
-    wanted = run.Wanted(args.output, args.summary, args.plot)
     Console().print(run.simulate(settings, wish, own_data, wanted, jobs).table())
 
 

@@ -235,12 +235,20 @@ def test_what_cannot_be_planned(wishes, said):
         ((None, None, "plot.gif"), "--plot takes a file that ends in .svg or .png, not"),
         (("none/out.csv", None, None), "there is no such folder"),
         ((None, "none/s.json", None), "there is no such folder"),
+        (("same.csv", "./same.csv", None), "--summary .*: this is the file of --output"),
+        (("own.csv", None, None), "--output .*: this is the file of --load-csv"),
+        (("protected.csv", None, None), "--output .*protected.csv: Permission denied"),
+        ((None, "closed/s.json", None), "--summary .*closed/s.json: Permission denied"),
     ],
 )
-def test_what_could_not_be_written_is_said_before_the_run(tmp_path, wanted, said):
+def test_what_could_not_be_written_is_said_before_the_run(tmp_path, monkeypatch, wanted, said):
+    closed = {"closed", "protected.csv"}
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "protected.csv").touch()
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path).name not in closed)  # root may write anywhere
     files = Wanted(*(None if name is None else tmp_path / name for name in wanted))
     with pytest.raises(ConfigError, match=said):
-        files.check()
+        files.check(Settings(load_csv=tmp_path / "own.csv"))
 
 
 @pytest.mark.parametrize(("module", "name"), [("pyarrow", "out.parquet"), ("matplotlib", "plot.svg")])
@@ -251,7 +259,7 @@ def test_what_is_not_installed_is_said_with_what_to_install(tmp_path, monkeypatc
     path = tmp_path / name
     wanted = Wanted(path, None, None) if name == "out.parquet" else Wanted(None, None, path)
     with pytest.raises(ConfigError, match=rf"needs {module}: pip install 'wattswap-mqtt\[analysis\]'"):
-        wanted.check()
+        wanted.check(settings_for())
 
 
 @pytest.mark.parametrize(("ending", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG")])

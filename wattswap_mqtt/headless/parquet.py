@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +15,7 @@ class ParquetTable(Table):
     """One row group a block."""
 
     def __init__(self, path: Path, ids: Sequence[str], about: Mapping[str, str]) -> None:
-        self._path, self._ids = path, pa.array(ids, pa.string())
+        self._ids = pa.array(ids, pa.string())
         self._schema = pa.schema(
             [
                 pa.field("start", pa.timestamp("ms", "UTC"), nullable=False),
@@ -39,14 +37,6 @@ class ParquetTable(Table):
         times = pa.array(starts, pa.timestamp("ms", "UTC"))
         self._writer.write_batch(pa.record_batch([times, meters, *values], schema=self._schema))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._writer.close()
-        finally:
-            if kind is not None:
-                self._path.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Write the last group and where they all are."""
+        self._writer.close()

@@ -26,14 +26,14 @@ MOST_DAYS = 62
 """A longer run is shown by months."""
 
 
-def plot(path: Path, summary: Summary, course: Course) -> None:
-    """Draw it as PNG or SVG, by the ending of `path`."""
+def plot(path: Path, form: str, summary: Summary, course: Course) -> None:
+    """Draw it; `form` is `png` or `svg`."""
     figure = Figure(figsize=(9, 9), layout="constrained")
     over_time, day, homes = figure.subplots(3)
     _over_time(over_time, course)
     _mean_day(day, course.mean_day())
     _homes(homes, summary)
-    figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, format=form, dpi=110, metadata={"Date": None} if form == "svg" else None)
 
 
 def _over_time(axes: Axes, course: Course) -> None:

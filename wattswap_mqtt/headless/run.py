@@ -1,9 +1,10 @@
 """The run itself: shares of the homes in step with each other, and what becomes of their blocks."""
 
+import errno
 import json
+import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -15,11 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from wattswap_mqtt import __version__
-from wattswap_mqtt.config import Settings
-from wattswap_mqtt.core.errors import ConfigError, StorageError
+from wattswap_mqtt.config import Settings, flag_of
+from wattswap_mqtt.core.errors import ConfigError
 from wattswap_mqtt.core.plant import meter_ids
 from wattswap_mqtt.founding import OwnData
 from wattswap_mqtt.headless.course import Course
+from wattswap_mqtt.headless.files import written
 from wattswap_mqtt.headless.homes import BLOCK_VALUES, COLUMNS, Block, Ended
 from wattswap_mqtt.headless.plan import Plan
 from wattswap_mqtt.headless.summary import Summary
@@ -28,8 +30,7 @@ from wattswap_mqtt.headless.workers import streams
 
 FEW_HOMES = 50
 """Fewer are not worth a process of their own."""
-TABLES = {".csv": None, ".parquet": "wattswap_mqtt.headless.parquet"}
-PLOTS = (".svg", ".png")
+ENDINGS = {"--output": (".csv", ".parquet"), "--plot": (".svg", ".png")}
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,38 @@ class Wanted:
     summary: Path | None
     plot: Path | None
 
-    def check(self) -> None:
-        """Find out before the run what could not be done after it.
+    def check(self, settings: Settings) -> None:
+        """Find out before the run what could not be done after it, or would overwrite what it reads.
 
         Raises:
-            ConfigError: a file's ending or folder is wrong, or what it needs is not installed.
+            ConfigError: a file's ending or place is wrong, or what it needs is not installed.
 
         """
-        for flag, path, endings in (("--output", self.output, tuple(TABLES)), ("--plot", self.plot, PLOTS)):
-            if path is not None and path.suffix not in endings:
+        files = {"--output": self.output, "--summary": self.summary, "--plot": self.plot}
+        taken = {path.resolve(): flag_of(name) for name, path in settings if isinstance(path, Path)}
+        for flag, path in files.items():
+            if path is None:
+                continue
+            if path.suffix not in (endings := ENDINGS.get(flag, (path.suffix,))):
                 raise ConfigError(f"{flag} takes a file that ends in {' or '.join(endings)}, not {path}")
-        for flag, path in (("--output", self.output), ("--summary", self.summary), ("--plot", self.plot)):
-            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-                raise ConfigError(
-                    f"{flag} {path}: {'this is a folder' if path.is_dir() else 'there is no such folder'}"
-                )
+            if (problem := _unwritable(path)) is not None:
+                raise ConfigError(f"{flag} {path}: {problem}")
+            if (other := taken.setdefault(path.resolve(), flag)) != flag:
+                raise ConfigError(f"{flag} {path}: this is the file of {other}")
         if self.output is not None and self.output.suffix == ".parquet":
             _analysis(f"--output {self.output}", "parquet")
         if self.plot is not None:
             _analysis(f"--plot {self.plot}", "plots")
+
+
+def _unwritable(path: Path) -> str | None:
+    if path.is_dir():
+        return "this is a folder"
+    if not path.absolute().parent.is_dir():
+        return "there is no such folder"
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        return os.strerror(errno.EACCES)
+    return None
 
 
 def _analysis(wish: str, module: str) -> ModuleType:
@@ -70,21 +84,22 @@ def _analysis(wish: str, module: str) -> ModuleType:
 
 
 def simulate(settings: Settings, plan: Plan, own_data: OwnData, wanted: Wanted, jobs: int) -> Summary:
-    """Let the community of `settings` live as planned, and write what is wanted.
+    """Let the community of `settings` live as planned, and write what is wanted, which `Wanted.check` has found good.
 
     Raises:
-        ConfigError: see `Wanted.check`.
         StorageError: a file cannot be written.
 
     """
-    wanted.check()
     ids = meter_ids(settings.community, settings.meters)
     shares = 1 if plan.couples else max(min(jobs, len(ids) // FEW_HOMES), 1)
     periods = max(BLOCK_VALUES // (len(ids) * len(COLUMNS)), 1)
     course = Course(plan.zone, plan.resolution_s / 3600.0)
     began_s = time.monotonic()
     with ExitStack() as stack:
-        table = stack.enter_context(_writing(wanted.output, settings, plan))
+        table: Table | None = None
+        if wanted.output is not None:
+            place = stack.enter_context(written(wanted.output))
+            table = stack.enter_context(closing(_table(place, wanted.output.suffix, settings, plan)))
         progress = stack.enter_context(_progress())
         task = progress.add_task("", total=plan.end_s - plan.start_s, rate="")
         ends: list[Ended] = []
@@ -104,51 +119,38 @@ def simulate(settings: Settings, plan: Plan, own_data: OwnData, wanted: Wanted, 
     ended = Ended(*(np.concatenate(parts, axis=1) for parts in zip(*ends, strict=True)))
     summary = Summary(plan, ids, ended, settings.seed, time.monotonic() - began_s)
     if wanted.summary is not None:
-        with _writes(wanted.summary):
-            wanted.summary.write_text(json.dumps(summary.document(), indent=1) + "\n", encoding="utf-8")
+        with written(wanted.summary) as place:
+            place.write_text(json.dumps(summary.document(), indent=1) + "\n", encoding="utf-8")
     if wanted.plot is not None:
-        with _writes(wanted.plot):
-            _analysis("--plot", "plots").plot(wanted.plot, summary, course)
+        with written(wanted.plot) as place:
+            _analysis("--plot", "plots").plot(place, wanted.plot.suffix.removeprefix("."), summary, course)
     return summary
 
 
-@contextmanager
-def _writing(path: Path | None, settings: Settings, plan: Plan) -> Iterator[Table | None]:
-    """Open the table that is wanted."""
-    if path is None:
-        yield None
-        return
+def _table(place: Path, form: str, settings: Settings, plan: Plan) -> Table:
     ids = meter_ids(settings.community, settings.meters)
-    with _writes(path), ExitStack() as stack:
-        if path.suffix == ".csv":
-            table: Table = CsvTable(path, ids)
-        else:
-            about = {
-                "made_by": f"wattswap simulate {__version__}",
-                "seed": str(settings.seed),
-                "step_s": f"{plan.step_s:g}",
-                "resolution_s": f"{plan.resolution_s:g}",
-                "tz": plan.zone.key,
-            }
-            table = _analysis(f"--output {path}", "parquet").ParquetTable(path, ids, about)
-        yield stack.enter_context(table)
-
-
-@contextmanager
-def _writes(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}") from None
+    if form == ".csv":
+        return CsvTable(place, ids)
+    about = {
+        "made_by": f"wattswap simulate {__version__}",
+        "seed": str(settings.seed),
+        "step_s": f"{plan.step_s:g}",
+        "resolution_s": f"{plan.resolution_s:g}",
+        "tz": plan.zone.key,
+    }
+    table: Table = _analysis("--output", "parquet").ParquetTable(place, ids, about)
+    return table
 
 
 def _progress() -> Progress:
+    console = Console(stderr=True)
     return Progress(
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
         TextColumn("left:"),
         TimeRemainingColumn(elapsed_when_finished=False),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

@@ -1,11 +1,9 @@
 """Where the rows go: one per home and period, as CSV; as Parquet in parquet.py."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from wattswap_mqtt.headless.homes import COLUMNS, Block
 
@@ -13,18 +11,20 @@ NAMES = [name for name, _ in COLUMNS]
 _FORMATS = ["%.3f" if unit == "%" else "%.6f" for _, unit in COLUMNS]
 
 
-class Table(AbstractContextManager["Table"], Protocol):
-    """A file that is being written; an exception leaves none behind."""
+class Table(Protocol):
+    """A file that is being written."""
 
     def write(self, block: Block) -> None:
         """Add the rows of a block, in order of time and then of the homes."""
+
+    def close(self) -> None:
+        """Write what is still to be written."""
 
 
 class CsvTable(Table):
     """Comma-separated; the unit is the end of each column's name."""
 
     def __init__(self, path: Path, ids: Sequence[str]) -> None:
-        self._path = path
         self._file = path.open("w", encoding="utf-8", newline="")
         self._file.write(",".join(["start", "meter_id", *NAMES]) + "\r\n")
         self._rows = "".join(f"{{start}},{name},{','.join(_FORMATS)}\r\n" for name in ids)
@@ -35,14 +35,6 @@ class CsvTable(Table):
             rows = self._rows.replace("{start}", datetime.fromtimestamp(start_s, UTC).isoformat())
             self._file.write(rows % tuple(values.T.ravel().tolist()))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._file.close()
-        finally:
-            if kind is not None:
-                self._path.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Write what is still in the buffer."""
+        self._file.close()

@@ -3,8 +3,9 @@
 import multiprocessing
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.core.errors import WattSwapError
@@ -29,7 +30,7 @@ def streams(settings: Settings, plan: Plan, own_data: OwnData, periods: int, job
             receiver, sender = context.Pipe(duplex=False)
             work = (sender, settings, plan, homes, own_data, periods)
             process = context.Process(target=_serve, args=work, daemon=True)
-            process.start()
+            _start(process)
             sender.close()
             undo.callback(process.join)
             undo.callback(process.terminate)
@@ -38,14 +39,23 @@ def streams(settings: Settings, plan: Plan, own_data: OwnData, periods: int, job
         yield found
 
 
+def _start(process: SpawnProcess) -> None:
+    """Start a process that pays no heed to Ctrl-C: it is the parent's, which ends it."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, ours)
+
+
 def _serve(sender: Connection, settings: Settings, plan: Plan, homes: slice, own_data: OwnData, periods: int) -> None:
     """Send everything; the pipe holds little, so nobody runs ahead."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
-    try:
-        for item in live(settings, plan, homes, own_data, periods):
-            sender.send(item)
-    except WattSwapError as error:
-        sender.send(error)
+    with suppress(BrokenPipeError):  # the parent was killed
+        try:
+            for item in live(settings, plan, homes, own_data, periods):
+                sender.send(item)
+        except WattSwapError as error:
+            sender.send(error)
 
 
 def _received(receiver: Connection) -> Stream:
