@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import numpy as np
 import pytest
 from homes import community, counted, home, powers, reading, set_home
 
@@ -122,10 +123,30 @@ def test_its_pack_fills_with_what_the_charger_does_not_lose():
     assert charging.state.ev_stored_kwh[0] - before == pytest.approx(2.7, abs=0.01)
 
 
-def test_away_it_is_driven_down_to_a_fifth():
+def test_away_it_is_driven_by_day_and_down_to_a_fifth():
     away = home(load=1.0, time_acceleration=3600.0)
-    away.advance(12 * 3600)
-    assert reading(away)["ev.soc_pct"] == pytest.approx(50.0 - 8.4, abs=1.0)
+    noon = reading(away)["ev.soc_pct"]
+    away.advance(7 * 3600)
+    evening = reading(away)["ev.soc_pct"]
+    assert noon == pytest.approx(50.0, abs=0.1)
+    assert evening < noon - 1.0
+    away.advance(11.9 * 3600)
+    assert reading(away)["ev.soc_pct"] == pytest.approx(evening, abs=0.1)
     away.state.ev_stored_kwh[0] = 10.1
-    away.advance(3600)
+    away.advance(12 * 3600)
     assert reading(away)["ev.soc_pct"] == 20.0
+
+
+def test_no_two_days_and_no_two_vehicles_are_driven_alike():
+    def driven(acceleration):
+        street = community("a", "b", "c", start_s=at("2026-06-15T00:00:00+02:00"))
+        street.set_switches(0, {"time_acceleration": acceleration})
+        days = [street.state.ev_stored_kwh.copy()]
+        for _ in range(2):
+            street.advance(86400)
+            days.append(street.state.ev_stored_kwh.copy())
+        return -np.diff(days, axis=0)
+
+    taken = driven(3600.0)
+    assert len(np.unique(taken.round(3))) == taken.size
+    assert driven(60.0) == pytest.approx(taken, abs=1e-9)

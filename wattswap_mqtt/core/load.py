@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from wattswap_mqtt.core import draws
+from wattswap_mqtt.core import draws, ev
 from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.records import Appliance, Plant
 from wattswap_mqtt.core.sun import Site
@@ -57,13 +57,17 @@ _QUARTERLY = np.array([np.interp(np.arange(96) / 4, np.arange(24) + 0.5, row, pe
 
 
 class Quarter(NamedTuple):
-    """What is fixed for a quarter hour: how the profile's mean load goes (n,), and when appliances are on."""
+    """What is fixed for a quarter hour: how the profile's mean load goes (n,), and when appliances are on.
+
+    And how much the vehicles take that are on the road.
+    """
 
     start_s: float
     from_kw: Floats
     climb_kw: Floats  # until its end
     phase: Ints  # (3, n): how many minutes into its cycle an appliance is when the quarter hour begins
     heavy_start: NDArray[np.int8]  # (runs, n): in which minute a heavy appliance starts; before it began, if below 0
+    driving_kw: Floats  # of a vehicle that is not plugged in
 
     def mean_kw(self, time_s: float) -> Floats:
         """Return the profile's mean load at a moment of this quarter hour."""
@@ -91,6 +95,7 @@ class Minute(NamedTuple):
                 climb_kw=quarter.climb_kw[meters],
                 phase=quarter.phase[:, meters],
                 heavy_start=quarter.heavy_start[:, meters],
+                driving_kw=quarter.driving_kw[meters],
             ),
             swing=self.swing[:, meters],
             cooking_kw=self.cooking_kw[meters],
@@ -119,7 +124,8 @@ def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float) -> 
     drawn = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
     to_kw, from_kw, before_kw = (profile_kw(start_s + QUARTER_S * number, plant, site) for number in (1, 0, -1))
     heavy_start = _heavy_start(index, plant, (to_kw, from_kw, before_kw), eventful)
-    return Quarter(start_s, from_kw, to_kw - from_kw, (drawn * MINUTES).astype(np.int64), heavy_start)
+    phase, driving_kw = (drawn * MINUTES).astype(np.int64), ev.driving_kw(start_s, plant, site)
+    return Quarter(start_s, from_kw, to_kw - from_kw, phase, heavy_start, driving_kw)
 
 
 def _heavy_start(index: int, plant: Plant, means_kw: Sequence[Floats], eventful: float) -> NDArray[np.int8]:

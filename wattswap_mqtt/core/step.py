@@ -109,7 +109,7 @@ def step(
         stored_kwh=battery.stored_after_kwh(
             state.stored_kwh, plant.battery_kwh, plant.one_way_efficiency, charge, discharge, hours
         ),
-        ev_stored_kwh=_ev_stored_after_kwh(plant, state, switches, setup, ev_power, hours),
+        ev_stored_kwh=_ev_stored_after_kwh(plant, state, switches, setup, around, ev_power, hours),
         ev_session_kwh=state.ev_session_kwh + ev_power * hours if setup.any_plugged else state.ev_session_kwh,
         irradiance_wpm2=irradiance,
         pv_potential_kw=potential,
@@ -268,10 +268,16 @@ def _mean_flows(mean: Floats, flows: Floats, weight: float) -> Floats:
 
 
 def _ev_stored_after_kwh(
-    plant: Plant, state: State, switches: Switches, setup: Setup, charge_kw: Floats, hours: float
+    plant: Plant,
+    state: State,
+    switches: Switches,
+    setup: Setup,
+    around: Surroundings,
+    charge_kw: Floats,
+    hours: float,
 ) -> Floats:
     """Return the energy in the vehicles' packs: driven down while away, charged while plugged."""
-    driven = ev.driven_kwh(state.ev_stored_kwh, setup.ev_floor_kwh, hours)
+    driven = ev.driven_kwh(state.ev_stored_kwh, setup.ev_floor_kwh, around.minute.quarter.driving_kw, hours)
     if not setup.any_plugged:
         return driven
     return np.where(switches.ev_plug, ev.charged_kwh(state.ev_stored_kwh, plant.ev_kwh, charge_kw, hours), driven)
