@@ -17,7 +17,7 @@ from raw_mqtt import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, Raw, RawBroker, me
 
 from tests.running import PATIENCE_S, MosquittoProcess, wait_until
 from wattswap_mqtt.config import BrokerAddress
-from wattswap_mqtt.mqtt import AsyncConnection, Connection, Message, publish_frame
+from wattswap_mqtt.mqtt import AsyncConnection, Connection, Message, link, publish_frame
 from wattswap_mqtt.mqtt.link import KEPT
 
 
@@ -177,6 +177,22 @@ def test_many_messages_and_a_large_one_arrive_in_order(serve, probe, broker_addr
     assert [int(message.payload) for message in served.messages[1:]] == list(range(3_000))
 
 
+def test_what_waits_for_its_turn_arrives_in_order(serve, probe, broker_address, monkeypatch):
+    monkeypatch.setattr(link, "HANDED_OVER", 10)
+    served = connected(serve(broker_address))
+    probe.subscribe("out/#", 1)
+
+    def publish_all() -> None:
+        for number in range(500):
+            assert served.connection.publish(f"out/{number}", b"%d" % number, 1, retain=number % 2 == 0)
+
+    served.do(publish_all)
+    wait_until(lambda: len(probe.received) == 500)
+    assert [int(message.payload) for message in probe.received] == list(range(500))
+    wait_until(lambda: served.connection.queued == 0, "everything is acknowledged")
+    assert served.connection.dropped == 0
+
+
 def test_it_comes_back_after_the_broker_was_away(serve, broker, make_probe, caplog):
     caplog.set_level(logging.INFO, "wattswap_mqtt.mqtt")
     served = connected(serve(broker.address, subscriptions=[("in/#", 1)]))
@@ -331,6 +347,35 @@ def test_a_deaf_broker_does_not_fill_the_memory(serve, fake):
             served.do(lambda: served.connection.publish_batch(batch))
         assert served.connection.queued <= len(batch)
         assert served.connection.dropped > 0
+
+
+def test_everything_retained_waits_however_much_it_is_and_of_each_topic_the_latest(serve, fake):
+    """With more meters than a message has numbers, the last ones had no availability."""
+    topics = [f"meter/{number}/availability" for number in range(70_000)]
+
+    def announce() -> None:
+        for topic in topics:
+            assert served.connection.publish(topic, b"online", 1, retain=True)
+
+    served = serve(fake.address)
+    with fake.welcome():
+        connected(served)
+        served.do(announce)
+        assert served.connection.queued == len(topics)
+        assert served.connection.dropped == 0
+        served.do(announce)
+        assert served.connection.queued <= len(topics) + link.HANDED_OVER
+
+
+def test_of_what_is_not_retained_only_so_much_waits(serve, fake, monkeypatch):
+    monkeypatch.setattr(link, "HANDED_OVER", 10)
+    monkeypatch.setattr(link, "QUEUED", 20)
+    served = serve(fake.address)
+    with fake.welcome():
+        connected(served)
+        taken = served.do(lambda: [served.connection.publish("event", b"%d" % number, 1) for number in range(40)])
+        assert taken == [True] * 30 + [False] * 10
+        assert served.connection.dropped == 10
 
 
 def test_while_the_broker_is_away_only_what_still_matters_is_kept(serve, fake):

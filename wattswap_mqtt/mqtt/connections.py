@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt.dial import BufferedSocket
-from wattswap_mqtt.mqtt.link import Link, Message, ignore
+from wattswap_mqtt.mqtt.link import Link, ignore
+from wattswap_mqtt.mqtt.messages import Message
 
 CLOSE_TIMEOUT_S = 2.0
 

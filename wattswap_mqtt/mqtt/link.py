@@ -2,8 +2,9 @@
 
 A message with QoS 0 is sent as a whole frame, and never through paho (which costs twenty times as much and queues
 without bound).  While the socket takes no more, the latest frame of each topic is kept; what it replaces is counted in
-`dropped`.  A message with QoS 1 goes through paho.  Both end up in one buffer, packet by packet in the order in which
-they were published, and what was published together leaves together, with the next step.
+`dropped`.  A message with QoS 1 goes through paho, which is handed so many at a time; of a retained topic only the
+latest waits for that.  Both end up in one buffer, packet by packet in the order in which they were published, and what
+was published together leaves together, with the next step.
 
 What is lost when the broker goes away: QoS 0 and retained messages are not kept, they would be old news, and
 `on_connect` is there to publish the present state.  The other messages with QoS 1 are: the latest `KEPT`, those not yet
@@ -17,7 +18,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt.dial import BufferedSocket, Dial
 from wattswap_mqtt.mqtt.frames import FrameQueue, publish_frame
+from wattswap_mqtt.mqtt.messages import Message, MessageQueue
 
 KEEPALIVE_S = 30
 HOUSEKEEPING_S = 1.0
@@ -34,22 +35,14 @@ LONGEST_DELAY_S = 10.0
 
 IN_FLIGHT = 100
 """Messages with QoS 1 on their way and not acknowledged: paho scans them at each acknowledgement."""
+HANDED_OVER = 1_000
+"""Messages with QoS 1 that paho holds at most (their identifier has 16 bits); the others wait here."""
 QUEUED = 60_000
-"""Messages with QoS 1 that paho holds at most (their identifier has 16 bits)."""
+"""Messages with QoS 1 that wait here at most, not counting retained ones: each of those topics has its place."""
 KEPT = 1_000
 PACKETS_PER_STEP = 1_000
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message that came, or a Last Will.  The payload is whatever was sent, valid or not."""
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
 
 
 def ignore(_reason: str) -> None:
@@ -114,6 +107,7 @@ class Link(ABC):
         self._inbox: list[Message] = []
         self._frames = FrameQueue()
         self._refused = 0
+        self._waiting = MessageQueue(QUEUED)
         self._unacknowledged: dict[int, Message] = {}
         self._kept: deque[Message] = deque()
 
@@ -134,12 +128,12 @@ class Link(ABC):
     @property
     def dropped(self) -> int:
         """How many messages were to be published and will never be sent."""
-        return self._frames.dropped + self._refused
+        return self._frames.dropped + self._waiting.replaced + self._refused
 
     @property
     def queued(self) -> int:
         """How many messages wait to be sent (QoS 0) or acknowledged (QoS 1)."""
-        return len(self._frames) + len(self._unacknowledged) + len(self._kept)
+        return len(self._frames) + len(self._waiting) + len(self._unacknowledged) + len(self._kept)
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
         """Queue one message; return False if it is dropped.  Of one topic with QoS 0 only the latest waits."""
@@ -150,6 +144,8 @@ class Link(ABC):
             self._frames.put(topic, publish_frame(topic, payload, retain=retain))
             self._fill()
             accepted = True
+        elif self._waiting or not self._paho_takes_more:
+            accepted = self._waiting.put(message)
         else:
             accepted = self._hand_to_paho(message)
         self._refused += not accepted
@@ -183,15 +179,22 @@ class Link(ABC):
         return True
 
     @property
+    def _paho_takes_more(self) -> bool:
+        return len(self._unacknowledged) < HANDED_OVER
+
+    @property
     def _wants_write(self) -> bool:
         wanted_by_paho = self._client is not None and self._client.want_write()
-        return wanted_by_paho or len(self._frames) > 0 or (self._socket is not None and self._socket.unsent > 0)
+        waiting = len(self._frames) > 0 or (len(self._waiting) > 0 and self._paho_takes_more)
+        return wanted_by_paho or waiting or (self._socket is not None and self._socket.unsent > 0)
 
     def _fill(self) -> None:
         """Put what was published into the socket's buffer, as far as it takes it: paho's packets, then our frames."""
         client, sock = self._client, self._socket
         if client is None or sock is None:
             return
+        while self._waiting and self._paho_takes_more:
+            self._refused += not self._hand_to_paho(self._waiting.take())
         if client.want_write():
             client.loop_write()
         while self._frames and sock.takes_more and not client.want_write():
@@ -315,7 +318,6 @@ class Link(ABC):
         sock = self._socket = BufferedSocket(connected_socket, self._unwatch)
         client = self._client = _Client(sock, self._client_id)
         client.max_inflight_messages = IN_FLIGHT
-        client.max_queued_messages = QUEUED
         client.username = self._address.username
         client.password = self._address.password
         if self._will is not None:
@@ -362,7 +364,7 @@ class Link(ABC):
         self._client = self._socket = None
         self._frames.clear()
         later, self._kept = self._kept, deque()
-        for message in (*self._unacknowledged.values(), *later):
+        for message in (*self._unacknowledged.values(), *self._waiting.clear(), *later):
             if not message.retain:
                 self._keep(message)
         self._unacknowledged.clear()
@@ -387,7 +389,7 @@ class Link(ABC):
 
     @property
     def _unfinished(self) -> bool:
-        return self.connected and (self._wants_write or bool(self._unacknowledged))
+        return self.connected and (self._wants_write or bool(self._unacknowledged) or bool(self._waiting))
 
     def _hang_up(self) -> None:
         """Send DISCONNECT, with which the broker forgets the Last Will, and close for good."""
