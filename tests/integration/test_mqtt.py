@@ -219,6 +219,13 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(serve, broker, caplog)
     assert served.reasons == []
 
 
+def test_of_two_clients_with_one_name_it_is_said(serve, broker_address, caplog):
+    first = connected(serve(broker_address))
+    second = connected(serve(broker_address))
+    wait_until(lambda: first.connects > 2 and second.connects > 2, "they have taken it from one another", 60)
+    assert "does another process connect as under-test?" in caplog.text
+
+
 def test_the_last_will_is_left_when_it_dies_and_not_when_it_closes(serve, probe, broker_address):
     probe.subscribe("availability")
     served = connected(serve(broker_address, will=Message("availability", b"offline", 1, retain=True)))

@@ -32,6 +32,8 @@ KEEPALIVE_S = 30
 HOUSEKEEPING_S = 1.0
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
+SUSPICIOUS = 2
+"""Connections in a row that lasted less than that: a broker lets go of a client when another one takes its name."""
 
 IN_FLIGHT = 100
 """Messages with QoS 1 on their way and not acknowledged: paho scans them at each acknowledgement."""
@@ -102,6 +104,7 @@ class Link(ABC):
         self._retry_at_s = 0.0
         self._delay_s = FIRST_DELAY_S
         self._connected_at_s = 0.0
+        self._short_ones = 0
         self._said: set[str] = set()
 
         self._inbox: list[Message] = []
@@ -370,6 +373,11 @@ class Link(ABC):
         self._unacknowledged.clear()
         if was_connected and time.monotonic() - self._connected_at_s > LONGEST_DELAY_S:
             self._delay_s = FIRST_DELAY_S  # not after a short one: two clients of one name would race for ever
+            self._short_ones = 0
+        elif was_connected:
+            self._short_ones += 1
+            if self._short_ones >= SUSPICIOUS:
+                reason += f", soon and again: does another process connect as {self._client_id}?"
         self._back_off()
         if not self._closed and "refused" not in self._said:
             self._warn_once("away", f"waiting for the broker at {self._where} ({reason})")
