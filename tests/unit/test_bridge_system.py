@@ -64,9 +64,32 @@ class TestHealth:
             bridge.tell(f"community/west/{topic}", b"")
         assert bridge.told("/health")["communities"].keys() == {"main"}
         assert bridge.told("/health")["status"] == "ok"
-        bridge.bridge.history.trouble = "the disk is full"
-        assert bridge.told("/health")["history"]["trouble"] == "the disk is full"
+        bridge.announce("west_00001", "west")
+        bridge.tell("community/west/status", {"storage": "failed"})
         assert bridge.told("/health")["status"] == "degraded"
+
+    def test_its_own_community_is_away_whatever_others_do(self, bridge):
+        bridge.announce("west_00001", "west")
+        bridge.tell("community/main/availability", "offline")
+        response = bridge.get("/health")
+        assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+
+    def test_a_bridge_without_a_community_of_its_own_tells_of_the_others(self, bridge):
+        bridge.announce("west_00001", "west")
+        for topic in ("availability", "status", "market"):
+            bridge.tell(f"community/main/{topic}", b"")
+        assert bridge.told("/health")["status"] == "ok"
+
+    def test_what_cannot_be_saved_is_not_healthy(self, bridge):
+        bridge.tell("community/main/status", {"storage": "failed"})
+        response = bridge.get("/health")
+        assert (response.status_code, response.json()["status"]) == (503, "failing")
+        bridge.tell("community/main/status", {"storage": "ok"})
+        assert bridge.told("/health")["status"] == "ok"
+        bridge.bridge.history.trouble = "the disk is full"
+        response = bridge.get("/health")
+        assert (response.status_code, response.json()["status"]) == (503, "failing")
+        assert response.json()["history"]["trouble"] == "the disk is full"
 
     @pytest.mark.parametrize(
         "junk", [b"", b"5", b"[]", b"\xff", b'{"queue_lengths": 5}', b'{"queue_lengths": [1]}', b'{"meters": "many"}']
@@ -120,6 +143,11 @@ class TestEvents:
     def test_a_bad_question_is_422(self, bridge, query):
         assert bridge.get(f"/events?{query}").status_code == 422
 
+    @pytest.mark.parametrize("query", ["type=traed", "type=trade,traed", "type=trade&type=TRADE"])
+    def test_a_type_that_there_is_not_is_refused_and_those_there_are_named(self, bridge, query):
+        body = problem(bridge.get(f"/events?{query}"), 422, "out_of_range")
+        assert "started, switch_changed" in body["detail"]
+
 
 def test_events_and_trades_outlast_the_bridge(tmp_path, monkeypatch):
     with bridge_double(tmp_path, monkeypatch) as client:
@@ -135,6 +163,11 @@ def test_constants_are_those_of_the_original(bridge):
     assert bridge.told("/constants") == {"co2_factor": 0.45, "token_rate": 0.08, "refresh_interval_ms": 1000}
     bridge.tell("community/main/status", {"publish_interval_s": 0.5})
     assert bridge.told("/constants")["refresh_interval_ms"] == 500
+
+
+def test_the_token_rate_is_the_tariff_that_is_in_force(bridge):
+    bridge.tell("community/main/market", {"feed_in_tariff": 0.12})
+    assert bridge.told("/constants")["token_rate"] == 0.12
 
 
 def test_the_catalogue_has_all_there_is(bridge):
@@ -153,6 +186,8 @@ def test_head_is_get_without_its_body(bridge):
     assert bridge.request("HEAD", "/stream").headers["content-type"].startswith("text/event-stream")
     assert bridge.here(lambda: bridge.bridge.live.listeners) == 0
     problem(bridge.get("/control/switch"), 405, "method_not_allowed")
+    assert bridge.get("/control/switch").headers["allow"] == "POST"
+    assert bridge.post("/health").headers["allow"] == "GET, HEAD"
     assert bridge.request("HEAD", "/control/switch").status_code == 405
 
 
@@ -187,7 +222,10 @@ def test_the_documents_are_there(bridge):
         assert f"/api/v1/{path}" in paths
     schema = document["components"]["schemas"]["Snapshot"]
     assert schema["properties"]["pv"]["properties"]["pv_power_kw"]["x-unit"] == "kW"
-    assert bridge.get("/asyncapi.json", root=True).json()["asyncapi"].startswith("3.")
+    on_mqtt = bridge.get("/asyncapi.json", root=True).json()
+    assert on_mqtt["asyncapi"].startswith("3.")
+    broker = on_mqtt["servers"]["broker"]
+    assert f"{broker['protocol']}://{broker['host']}" == str(bridge.bridge.settings.broker_address)
     assert "openapi.json" in bridge.get("/docs", root=True).text
     assert "text/html" in bridge.get("/", root=True).headers["content-type"]
 

@@ -23,8 +23,9 @@ NAMED_SCHEMAS = ("snapshot", "order", "trade")
 """What several channels carry; they refer to one schema."""
 
 
-def asyncapi_document(of: Topics) -> dict[str, Any]:
-    """Return the document for one base topic and discovery prefix."""
+def asyncapi_document(of: Topics, broker: str = "mqtt://127.0.0.1:1883") -> dict[str, Any]:
+    """Return the document for one base topic and discovery prefix, and for the broker at a URL."""
+    protocol, _, host = broker.partition("://")
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -33,7 +34,7 @@ def asyncapi_document(of: Topics) -> dict[str, Any]:
             "description": "A virtual prosumer smart meter on MQTT. Every command is answered on the meter's ack.",
             "license": {"name": "MIT"},
         },
-        "servers": {"broker": {"host": "127.0.0.1:1883", "protocol": "mqtt", "protocolVersion": "3.1.1"}},
+        "servers": {"broker": {"host": host, "protocol": protocol, "protocolVersion": "3.1.1"}},
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(of, channel) for channel in CHANNELS},
         "operations": {_operation_id(channel): _operation(channel) for channel in CHANNELS},

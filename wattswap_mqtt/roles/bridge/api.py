@@ -76,7 +76,7 @@ BUSY = (
 async def asyncapi(request: Request) -> Response:
     """Return what goes over MQTT, as an AsyncAPI document."""
     bridge = bridge_of(request)
-    return json_response(asyncapi_document(bridge.topics))
+    return json_response(asyncapi_document(bridge.topics, str(bridge.settings.broker_address)))
 
 
 @_documents.get("/metrics")

@@ -78,7 +78,7 @@ async def fields_of(request: Request, numbers: Collection[str] = ()) -> Fields:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise invalid("invalid_json", f"this is not JSON: {error}") from None
+        raise _unreadable(body, error) from None
     if not isinstance(found, dict):
         raise invalid("wrong_type", f"the body takes a JSON object, not {shown(found)}")
     return found
@@ -109,6 +109,15 @@ def refuse_unknown(fields: Mapping[str, object], *known: str) -> None:
     for name in fields:
         if name not in known:
             raise invalid("unknown_field", f"there is no field {shown(name)} here; there is {', '.join(known)}")
+
+
+def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> Problem:
+    """Return what MQTT would say about it."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as unknown:
+        return invalid("not_utf8", f"the body is UTF-8 text; byte {unknown.start} is not")
+    return invalid("invalid_json", f"this is not JSON: {error}")
 
 
 def _with_numbers(form: Mapping[str, str], numbers: Collection[str]) -> Fields:

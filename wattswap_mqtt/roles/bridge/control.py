@@ -64,7 +64,8 @@ _SWITCH_EXAMPLES = {
         {
             **COMMAND_ERRORS,
             409: "storage",
-            422: "unknown_switch out_of_range wrong_type missing_field unknown_field unknown_fault invalid_json",
+            422: "unknown_switch out_of_range wrong_type missing_field unknown_field unknown_fault invalid_json"
+            " not_utf8",
         },
     ),
 )

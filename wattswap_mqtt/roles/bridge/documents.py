@@ -99,7 +99,11 @@ def _health_schema() -> dict[str, Any]:
     return record(
         "How the parts are.",
         {
-            "status": text("unavailable comes with 503", enum=["ok", "degraded", "unavailable"]),
+            "status": text(
+                "unavailable (broker or simulator is away) and failing (nothing can be saved) come with 503;"
+                " degraded: another community is away or failing",
+                enum=["ok", "degraded", "failing", "unavailable"],
+            ),
             "version": text("of the bridge"),
             "tick_rate": {**number, "description": "measured", "x-unit": "1/s"},
             "time_acceleration": {**number, "description": "simulated seconds per second"},

@@ -53,7 +53,8 @@ _ORDER_ERRORS = {**COMMAND_ERRORS, 404: "unknown_order"}
             **COMMAND_ERRORS,
             409: "grid_disconnected market_disabled price_out_of_band min_fill client_order_id_reused too_many_orders"
             " storage",
-            422: "missing_field unknown_field wrong_type out_of_range side_mismatch price_not_allowed invalid_json",
+            422: "missing_field unknown_field wrong_type out_of_range side_mismatch price_not_allowed invalid_json"
+            " not_utf8",
         },
     ),
 )

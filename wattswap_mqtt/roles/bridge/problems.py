@@ -135,6 +135,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
             problem = Problem(404, "not_found", "there is nothing at this path; /docs lists what there is")
         case HTTPStatus.METHOD_NOT_ALLOWED:
             problem = Problem(405, "method_not_allowed", f"this path does not take {request.method}")
+            allowed = (error.headers or {}).get("Allow", "")
+            return response_to(problem, {"Allow": f"{allowed}, HEAD" if allowed == "GET" else allowed})
         case status:
             code = HTTPStatus(status).phrase.lower().replace(" ", "_")
             problem = Problem(status, code, str(error.detail))

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from wattswap_mqtt import __version__
+from wattswap_mqtt.contract.answers import EVENT_TYPES
 from wattswap_mqtt.contract.schema import event_schema, order_request_schema
 from wattswap_mqtt.contract.topics import CHANNELS, Topics
 from wattswap_mqtt.core.faults import FAULTS
@@ -47,14 +48,17 @@ router = APIRouter(tags=["system"])
     summary="Health",
     responses={
         **documented("all is well", ref("Health")),
-        503: {"description": "broker or simulator is away", "content": {"application/json": {"schema": ref("Health")}}},
+        503: {
+            "description": "broker or simulator is away, or nothing can be saved",
+            "content": {"application/json": {"schema": ref("Health")}},
+        },
     },
 )
 async def health(request: Request) -> Response:
-    """Tell how the parts are; 503 with the same body when something is missing."""
+    """Tell how the parts are; 503 with the same body when the bridge's own community is away or cannot be saved."""
     bridge = bridge_of(request)
     body = health_of(bridge)
-    return json_response(body, 503 if body["status"] == "unavailable" else 200)
+    return json_response(body, 200 if body["status"] in ("ok", "degraded") else 503)
 
 
 def health_of(bridge: Bridge) -> dict[str, Any]:
@@ -63,11 +67,17 @@ def health_of(bridge: Bridge) -> dict[str, Any]:
     online = (
         sorted(name for name, community in latest.communities.items() if community.online) if latest.connected else []
     )
-    own = bridge.settings.community if bridge.settings.community in online else next(iter(online), None)
-    status = latest.communities[own].status if own is not None else {}
-    well = history.trouble is None and status.get("storage", "ok") == "ok" and len(online) == len(latest.communities)
+    own = bridge.settings.community if bridge.settings.community in latest.communities else next(iter(online), None)
+    status = latest.communities[own].status if own in online else {}
+    saved = {name for name in online if latest.communities[name].status.get("storage", "ok") == "ok"}
+    if own not in online:
+        word = "unavailable"
+    elif history.trouble is not None or own not in saved:
+        word = "failing"
+    else:
+        word = "ok" if len(saved) == len(latest.communities) else "degraded"
     return {
-        "status": "unavailable" if own is None else "ok" if well else "degraded",
+        "status": word,
         "version": __version__,
         "tick_rate": status.get("tick_rate"),
         "time_acceleration": status.get("time_acceleration"),
@@ -112,6 +122,9 @@ async def events(
     """List the newest events of all meters; the bridge keeps five thousand of them."""
     bridge = bridge_of(request)
     meters, kinds = listed(meter_id), listed(kind)
+    for wanted in kinds:
+        if wanted not in EVENT_TYPES:
+            raise invalid("out_of_range", f"type takes {', '.join(EVENT_TYPES)}, not {shown(wanted)}")
     await expect_known(bridge, *meters)
     zone = zone_of_meter(bridge, next(iter(meters), ""))
     since_ms = None if since is None else time_in_query("since", since, zone)
@@ -199,12 +212,12 @@ async def constants(request: Request) -> Response:
     """Return the grid's CO₂ intensity, the feed-in tariff, and how often a meter reports."""
     bridge = bridge_of(request)
     own = bridge.latest.communities.get(bridge.settings.community)
-    told = own.status.get("publish_interval_s") if own is not None else None
+    told, rate = (own.status.get("publish_interval_s"), own.market.get("feed_in_tariff")) if own else (None, None)
     interval_s = told if isinstance(told, (int, float)) else bridge.settings.publish_interval
     return json_response(
         {
             "co2_factor": CO2_KG_PER_KWH,
-            "token_rate": Tariff().feed_in_utok_per_kwh * 1e-6,
+            "token_rate": rate if isinstance(rate, (int, float)) else Tariff().feed_in_utok_per_kwh * 1e-6,
             "refresh_interval_ms": round(interval_s * 1000),
         }
     )
