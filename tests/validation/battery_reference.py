@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import PySAM.Battery
+from figures import Figure, at_most, near
 from numpy.typing import NDArray
 from PySAM.BatteryTools import battery_model_sizing
 
@@ -43,6 +44,15 @@ class Comparison(NamedTuple):
     @property
     def soc_error_points(self) -> float:
         return float(np.abs(self.ours.soc_pct - self.reference.soc_pct).mean())
+
+
+def figures(year: Comparison) -> list[Figure]:
+    ours, theirs = year
+    return [
+        near("imported in a year", ours.imported_kwh.sum(), theirs.imported_kwh.sum(), 0.02, "kWh"),
+        near("exported in a year", ours.exported_kwh.sum(), theirs.exported_kwh.sum(), 0.02, "kWh"),
+        at_most("mean error of the state of charge", year.soc_error_points, 0.5, "points"),
+    ]
 
 
 def compare(pv_hourly_kw: Floats) -> Comparison:

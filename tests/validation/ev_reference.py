@@ -19,6 +19,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from figures import Figure, at_most, near
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core import ev
@@ -34,6 +35,8 @@ QUARTILES_MEASURED_KWH = (4.72, 8.21, 14.35)
 MEDIAN_DOMESTIC_KWH = 7.5
 MEDIAN_BY_MEAN_DISTANCE = 26.8 / 30.3
 TRANSITION_SOC = 0.8
+FLOOR_SOC = 0.985
+"""Short of where our power stops to fall, so that a pack is full at some time."""
 
 
 class Taper(NamedTuple):
@@ -41,6 +44,34 @@ class Taper(NamedTuple):
 
     ours: Floats
     reference: Floats
+
+
+class Comparison(NamedTuple):
+    sessions_kwh: Floats
+    driven_kwh: Floats  # (days, homes)
+    taper: Taper
+
+
+def figures(found: Comparison) -> list[Figure]:
+    kwh, driven, (ours, reference) = found
+    before_the_floor = ours < FLOOR_SOC
+    quartiles = zip(("lower quartile", "median", "upper quartile"), np.percentile(kwh, (25, 50, 75)), strict=True)
+    return [
+        *(
+            near(f"{name} of the sessions", value, measured, 0.25, "kWh")
+            for (name, value), measured in zip(quartiles, QUARTILES_MEASURED_KWH, strict=True)
+        ),
+        near("median of the sessions, beside the DfT's", np.median(kwh), MEDIAN_DOMESTIC_KWH, 0.25, "kWh"),
+        near("a day's driving, median by mean", np.median(driven) / driven.mean(), MEDIAN_BY_MEAN_DISTANCE, 0.1),
+        at_most(
+            "charging, largest difference of the state of charge from ACN-Sim's",
+            100.0 * np.abs(ours - reference)[before_the_floor].max(), 0.5, "points",
+        ),
+    ]  # fmt: skip
+
+
+def compare() -> Comparison:
+    return Comparison(sessions_kwh(), driven_kwh(), taper())
 
 
 def sessions_kwh() -> Floats:

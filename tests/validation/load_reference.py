@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from figures import Figure, at_least, between, near
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core.community import Community
@@ -69,6 +70,23 @@ def shape_of(days: Floats) -> Shape:
         float(days[:, 72:84].mean() / mean),
         float(days[winter].mean() / days[summer].mean()),
     )
+
+
+def figures(year: Comparison) -> list[Figure]:
+    ours, theirs = shape_of(year.ours), shape_of(year.reference)
+    peaks = year.daily_peaks_kw
+    return [
+        near("night (1 to 5 h) by mean", ours.night, theirs.night, 0.1),
+        near("evening (18 to 21 h) by mean", ours.evening, theirs.evening, 0.1),
+        near("winter by summer", ours.winter_to_summer, theirs.winter_to_summer, 0.1),
+        at_least(
+            "correlation of the quarter hours", np.corrcoef(year.ours.ravel(), year.reference.ravel())[0, 1], 0.95
+        ),
+        near("energy used by energy declared", year.energy_ratios.mean(), 1.0, 0.02),
+        near("load factor (mean by highest minute), mean home", year.load_factors.mean(), LOAD_FACTOR_MEASURED, 0.4),
+        between("highest minute of a day, median", np.median(peaks), 3.0, 5.0, "kW"),
+        between("highest minute of the year, median home", np.median(peaks.max(axis=0)), 4.0, 8.0, "kW"),
+    ]
 
 
 def compare() -> Comparison:

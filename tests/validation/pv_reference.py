@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pvlib
 import PySAM.Pvwattsv8
+from figures import Figure, at_least, at_most, near
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core import pv
@@ -28,6 +29,19 @@ class Comparison(NamedTuple):
     pysam: Floats
     months: NDArray[np.int64]
     hours: NDArray[np.int64]
+
+
+def figures(year: Comparison) -> list[Figure]:
+    found = []
+    for name, theirs in (("pvlib", year.pvlib), ("PVWatts 8", year.pysam)):
+        months = [year.months == month for month in range(1, 13)]
+        apart = [abs(year.ours[month].sum() / theirs[month].sum() - 1.0) for month in months]
+        found += [
+            near(f"a year, beside {name}", year.ours.sum(), theirs.sum(), 0.02, "kWh"),
+            at_most(f"the month that differs most from {name}'s", 100.0 * max(apart), 4.0, "%"),
+            at_least(f"correlation of the hours with {name}'s", np.corrcoef(year.ours, theirs)[0, 1], 0.999),
+        ]
+    return found
 
 
 def compare() -> Comparison:

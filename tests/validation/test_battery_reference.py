@@ -3,6 +3,7 @@
 import battery_reference
 import pv_reference
 import pytest
+from figures import PAGE, failing, table
 
 
 @pytest.fixture(scope="module")
@@ -10,14 +11,15 @@ def year():
     return battery_reference.compare(pv_reference.compare().ours)
 
 
-@pytest.mark.parametrize("energy", ["imported_kwh", "exported_kwh"])
-def test_a_year_of_import_and_export_is_within_2_percent(year, energy):
-    ours, theirs = getattr(year.ours, energy).sum(), getattr(year.reference, energy).sum()
-    assert theirs > 300.0  # a year in which the battery has to work
-    assert ours == pytest.approx(theirs, rel=0.02)
+def test_import_export_and_state_of_charge_are_within_their_bounds(year):
+    assert not failing(battery_reference.figures(year))
 
 
-def test_the_state_of_charge_is_within_half_a_point_in_the_mean(year):
-    assert year.soc_error_points <= 0.5
+def test_the_page_tells_of_this_year(year):
+    assert table(battery_reference.figures(year)) in PAGE.read_text("utf-8"), "run docs/make_validation.py"
+
+
+def test_it_is_a_year_in_which_the_battery_has_to_work(year):
+    assert min(year.reference.imported_kwh.sum(), year.reference.exported_kwh.sum()) > 300.0
     assert year.ours.soc_pct.min() == pytest.approx(10.0, abs=1e-6)
     assert year.ours.soc_pct.max() == pytest.approx(100.0, abs=1e-6)
