@@ -1,6 +1,5 @@
 """Whatever the homes, the switches, the charge and the orders: the balance closes and physics holds."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +42,7 @@ class World(NamedTuple):
             take(self.state, meters),
             take(self.switches, meters),
             None if self.asks is None else Asks(self.asks.sell_kw[meters], self.asks.buy_kw[meters]),
-            replace(self.around, minute=self.around.minute.of(meters)),
+            self.around._replace(minute=self.around.minute.of(meters)),
             self.time_s,
         )
 

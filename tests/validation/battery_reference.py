@@ -4,7 +4,6 @@ The reference is PySAM's lithium battery with its self-consumption dispatch, at 
 same one-way efficiency in its converters; what ours does not model (ageing, temperature, cell resistance) is left out.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -79,7 +78,7 @@ def our_year(pv_kw: Floats, load_kw: Floats) -> Years:
     registers[0] = state.registers[:, 0]
     for quarter in range(QUARTERS):
         recorded = Powers(load_kw[quarter : quarter + 1], pv_kw[quarter : quarter + 1])
-        around = replace(around, recorded=recorded)
+        around = around._replace(recorded=recorded)
         state = step(home.plant, state, home.switches, home.setup, around, None, YEAR_S, 900.0)
         registers[quarter + 1] = state.registers[:, 0]
         soc_pct[quarter] = 100.0 * state.stored_kwh[0] / home.plant.battery_kwh[0]

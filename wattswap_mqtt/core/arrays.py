@@ -10,3 +10,11 @@ Codes = NDArray[np.int8]
 Bools = NDArray[np.bool_]
 Keys = NDArray[np.uint64]
 """Seeds of random draws, see draws.py."""
+
+
+def constant(number: float) -> Floats:
+    """Return a number of a formula in numpy's own form: with Python's, each operation on a single home takes twice."""
+    return np.array(number)
+
+
+ZERO = constant(0.0)

@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from wattswap_mqtt.core.arrays import Floats
+from wattswap_mqtt.core.arrays import ZERO, Floats, constant
 
 TAPER_FROM = 0.9
 """State of charge above which the charge power falls linearly …"""
 TAPER_FLOOR = 0.05
 """… to this share of the rating."""
+SHORT_KWH = constant(-1e-9)
+"""So much above the reserve is below it; anything nearer to nothing is rounding."""
+_HALF = constant(0.5)
 
 
 def max_charge_kw(
@@ -19,13 +22,13 @@ def max_charge_kw(
 
     Tapered it is P = room / taper_h, with the room that is left halfway: P = (room - P · stored_h / 2) / taper_h.
     """
-    tapered = np.minimum(np.maximum(room_kwh / (taper_h + 0.5 * stored_h), taper_floor_kw), rating_kw)
+    tapered = np.minimum(np.maximum(room_kwh / (taper_h + _HALF * stored_h), taper_floor_kw), rating_kw)
     return np.minimum(tapered, room_kwh / stored_h)
 
 
 def max_discharge_kw(spare_kwh: Floats, rating_kw: Floats, efficiency: Floats, hours: float) -> Floats:
     """Return the discharge power (AC) allowed with `spare_kwh` above the reserve in the cells."""
-    return np.minimum(rating_kw, np.maximum(spare_kwh, 0.0) * efficiency * (1.0 / hours))
+    return np.minimum(rating_kw, np.maximum(spare_kwh, ZERO) * efficiency * (1.0 / hours))
 
 
 def stored_after_kwh(
@@ -33,4 +36,4 @@ def stored_after_kwh(
 ) -> Floats:
     """Return stored + (charge · η - discharge / η) · h, with η one way."""
     after = stored_kwh + (charge_kw * efficiency - discharge_kw / efficiency) * hours
-    return np.minimum(np.maximum(after, 0.0), capacity_kwh)
+    return np.minimum(np.maximum(after, ZERO), capacity_kwh)

@@ -7,7 +7,6 @@ the meters report, `take_events` what happened.  `dump` and `restore` carry it o
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ from wattswap_mqtt.core.recorded import Recorded
 from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches, one, put, take
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
 from wattswap_mqtt.core.setup import Setup, setup_of
-from wattswap_mqtt.core.status import alarm_bits, alarms_of
+from wattswap_mqtt.core.status import Judge, alarms_of, judge
 from wattswap_mqtt.core.step import INSTANT_S, RECHARGE_KW, Surroundings, step
 from wattswap_mqtt.core.sun import Site, Weather, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
@@ -100,6 +99,8 @@ class Community:
         self._bots = Bots(self.exchange, bot_ids(bots), seed) if bots else None
         self._auto_buy_utok = auto_buy_utok
         self._token_error_utok: Floats = np.zeros((2, len(self.ids)))  # what faults added to earnings and spending
+        self._judge = Judge(len(self.ids))
+        self._everyone: Ints = np.arange(len(self.ids))
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
         self._minute = load.minute_at(self.clock_s, self.plant, self.site, load_noise)
@@ -321,7 +322,7 @@ class Community:
         around = self._surroundings(self.clock_s)
         only = slice(meter, meter + 1)
         recorded = around.recorded.of(only) if around.recorded else None
-        around = replace(around, minute=around.minute.of(only), recorded=recorded)
+        around = around._replace(minute=around.minute.of(only), recorded=recorded)
         plant, switches, setup = one(self.plant, meter), one(self.switches, meter), one(self.setup, meter)
         home = step(plant, one(self.state, meter), switches, setup, around, mine, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
@@ -347,7 +348,7 @@ class Community:
         Raised and cleared alarms become events.
         """
         self.seq += 1
-        meters = np.arange(len(self.ids)) if meter is None else np.array([meter])
+        meters = self._everyone if meter is None else np.array([meter])
         values, bits = self._measure(meters, self.state.metered)
         self._note_alarms(meters, bits)
         readings = Readings(meters, self.clock_s, self.seq, values, bits)
@@ -369,7 +370,9 @@ class Community:
         earned, spent, pending = exchange.earnings_utok, exchange.spending_utok, exchange.pending_counts()
         if token_error_utok is not None:
             earned, spent = earned - token_error_utok[0], spent - token_error_utok[1]
+        judged = self._judge.judge
         if len(meters) != len(self.ids):
+            judged = judge
             chosen = slice(meters[0], meters[0] + 1) if len(meters) == 1 else meters  # a slice need not copy
             plant, state, switches, setup = (
                 take(plant, chosen), take(state, chosen), take(switches, chosen), take(setup, chosen)
@@ -380,14 +383,15 @@ class Community:
             faulty = np.array([meter in self.faulty for meter in meters.tolist()])
             misread = np.array([meter in self.faulty and self.faulty[meter].misreads for meter in meters.tolist()])
         storage_failed = ~nobody if self.storage_failed else nobody
-        view = view_of(plant, state, switches, setup, faulty, misread, storage_failed)
+        verdicts = judged(view_of(state, switches, setup, faulty, misread, storage_failed))
         price_utok, quotes = exchange.current_price_utok(self.clock_s), self.tariff.quote(self.clock_s)
         standing = Standing(earned, spent, pending, price_utok * 1e-6, quotes.ask_utok * 1e-6)
         mains = mains_at(self.clock_s, self.seed, self._weather.air_temp_c, self.seq)
-        return stack(measure(plant, state, switches, setup, registers, standing, mains, view)), alarm_bits(view)
+        measured = measure(plant, state, switches, setup, registers, standing, mains, verdicts.status)
+        return stack(measured), verdicts.alarms
 
     def _note_alarms(self, meters: Ints, bits: Ints) -> None:
-        before = self._alarms[meters]
+        before = self._alarms if meters is self._everyone else self._alarms[meters]
         changed = bits != before
         if not np.count_nonzero(changed):
             return

@@ -7,15 +7,16 @@ Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/266019
 
 import math
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
-from wattswap_mqtt.core.arrays import Floats, Keys
+from wattswap_mqtt.core.arrays import Floats, Keys, constant
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
-_M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_M1, _M2 = np.array(0xBF58476D1CE4E5B9, np.uint64), np.array(0x94D049BB133111EB, np.uint64)
+_S30, _S27, _S31, _S11 = (np.array(bits, np.uint64) for bits in (30, 27, 31, 11))
 
 
 def _mix(x: Keys) -> Keys:
@@ -32,7 +33,7 @@ def meter_keys(seed: int, meter_ids: tuple[str, ...]) -> Keys:
 
 def bits(keys: Keys, stream: int, counter: int) -> Keys:
     """Return 64 random bits per key."""
-    return _mix(keys + np.uint64(((stream << 56) + (counter + 1) * _GOLDEN) & _MASK))
+    return _mix(keys + np.array(((stream << 56) + (counter + 1) * _GOLDEN) & _MASK, np.uint64))
 
 
 def uniform(keys: Keys, stream: int, counter: int) -> Floats:
@@ -45,12 +46,14 @@ def normals(keys: Keys, stream: int, counter: int, count: int) -> Floats:
 
     Each is the sum of two uniform 8-bit numbers: plenty for the noise of a meter's reading, and one draw for all four.
     """
-    octets = np.ascontiguousarray(bits(keys, stream, counter).view(np.uint8).reshape(-1, 8).T)
-    sums: Floats = octets[:count].astype(np.float64) + octets[4 : 4 + count]
-    return (sums - 255.0) * _SCALE
+    octets = bits(keys, stream, counter).view(np.uint8).reshape(-1, 8).T.astype(np.float64, order="C")
+    sums: Floats = octets[:count] + octets[4 : 4 + count]
+    sums -= _MEAN
+    sums *= _SCALE
+    return sums
 
 
-_SCALE = float(1 / np.sqrt((256**2 - 1) / 6))
+_MEAN, _SCALE = constant(255.0), constant(1 / math.sqrt((256**2 - 1) / 6))
 
 
 def _mix_whole(x: int) -> int:
@@ -62,7 +65,12 @@ def _mix_whole(x: int) -> int:
 def smooth(seed: int, stream: int, position: float) -> float:
     """Return smooth noise in [0, 1): random at whole positions, a cubic blend between them."""
     whole = math.floor(position)
-    start = (seed * _GOLDEN + (stream << 56)) & _MASK
-    left, right = (_mix_whole((start + (whole + k) * _GOLDEN) & _MASK) * 2.0**-64 for k in (1, 2))
+    left, right = _at_whole(seed, stream, whole), _at_whole(seed, stream, whole + 1)
     part = position - whole
     return left + (right - left) * part * part * (3 - 2 * part)
+
+
+@lru_cache(maxsize=1024)
+def _at_whole(seed: int, stream: int, position: int) -> float:
+    start = (seed * _GOLDEN + (stream << 56)) & _MASK
+    return _mix_whole((start + (position + 1) * _GOLDEN) & _MASK) * 2.0**-64

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wattswap_mqtt.core.arrays import Floats
+from wattswap_mqtt.core.arrays import ZERO, Floats, constant
 from wattswap_mqtt.core.sun import Weather
 
 FULL_SUN_WPM2 = 1000.0
@@ -16,7 +16,9 @@ ALBEDO = 0.2
 SOLAR_CONSTANT_WPM2 = 1361.0
 LOWEST_SUN = 0.01745  # the sine of 1°
 # Inverter efficiency over the load z: η / 0.9637 · (0.9858 - 0.0162 z - 0.0059 / z)
-_LINEAR, _QUADRATIC, _CONSTANT = (INVERTER_EFFICIENCY / 0.9637 * part for part in (0.9858, 0.0162, 0.0059))
+_LINEAR, _QUADRATIC, _CONSTANT = (constant(INVERTER_EFFICIENCY / 0.9637 * part) for part in (0.9858, 0.0162, 0.0059))
+_DC_RATING = constant(1.0 / INVERTER_EFFICIENCY)
+_HEATING = constant(HEATING_K_PER_WPM2)
 
 
 def plane_irradiance_wpm2(panel_normal: Floats, weather: Weather) -> Floats:
@@ -38,7 +40,7 @@ def plane_irradiance_wpm2(panel_normal: Floats, weather: Weather) -> Floats:
 
 def cell_temperature_c(irradiance_wpm2: Floats, air_temp_c: float) -> Floats:
     """Return T_air + (NOCT - 20)/800 · E."""
-    return air_temp_c + HEATING_K_PER_WPM2 * irradiance_wpm2
+    return air_temp_c + _HEATING * irradiance_wpm2
 
 
 def irradiance_for_wpm2(power_kw: Floats, dc_kw: Floats, air_temp_c: float) -> Floats:
@@ -54,11 +56,13 @@ def ac_power_kw(dc_kw: Floats, ac_kw: Floats, irradiance_wpm2: Floats, air_temp_
     With T_cell linear in E the DC power is P_dc · E · (a + b · E), two numbers for all homes.
     Source: PVWatts version 5, Dobos (2014), NREL/TP-6A20-62641.
     """
+    if not np.count_nonzero(irradiance_wpm2):
+        return np.zeros(irradiance_wpm2.shape)  # half of the time it is night
     a, b = _of_irradiance(air_temp_c)
     power_kw = dc_kw * irradiance_wpm2 * (a + b * irradiance_wpm2)
-    rating_kw = ac_kw * (1.0 / INVERTER_EFFICIENCY)
+    rating_kw = ac_kw * _DC_RATING
     given_kw = power_kw * (_LINEAR - _QUADRATIC * power_kw / rating_kw) - _CONSTANT * rating_kw
-    return np.minimum(ac_kw, np.maximum(given_kw, 0.0))
+    return np.minimum(ac_kw, np.maximum(given_kw, ZERO))
 
 
 def _of_irradiance(air_temp_c: float) -> tuple[float, float]:

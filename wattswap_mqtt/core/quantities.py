@@ -8,9 +8,10 @@ error.
 Signs: net and active power + export, - import; battery + discharge, - charge.  NaN is "not defined" (null on the wire).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from operator import itemgetter
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +152,7 @@ EV_MODES = ("off", "fast", "scheduled", "solar")
 GRID_STATUSES = ("connected", "islanded")
 
 
-class Measurements(NamedTuple):
+class Measurements(TypedDict):
     """What the meter reads at the grid connection."""
 
     v_rms: Annotated[
@@ -236,7 +237,7 @@ class Measurements(NamedTuple):
     ]
 
 
-class Pv(NamedTuple):
+class Pv(TypedDict):
     """The photovoltaic generator and its inverter."""
 
     pv_power_kw: Annotated[Floats, power("PV power", "AC power after curtailment")]
@@ -270,7 +271,7 @@ class Pv(NamedTuple):
     ]
 
 
-class Battery(NamedTuple):
+class Battery(TypedDict):
     """The home battery; powers and energies at its AC terminals."""
 
     soc_pct: Annotated[
@@ -357,7 +358,7 @@ class Battery(NamedTuple):
     ]
 
 
-class Appliances(NamedTuple):
+class Appliances(TypedDict):
     """What the load is made of; sums to `load_power_kw`."""
 
     hvac_kw: Annotated[Floats, power("Heating and cooling", "demand of heating, ventilation and cooling")]
@@ -368,7 +369,7 @@ class Appliances(NamedTuple):
     ev_charger_kw: Annotated[Floats, power("EV charger", "demand of the EV charger")]
 
 
-class Loads(NamedTuple):
+class Loads(TypedDict):
     """The household's demand, the EV included."""
 
     load_power_kw: Annotated[
@@ -379,7 +380,7 @@ class Loads(NamedTuple):
     load_profile: Annotated[Codes, choice("Load profile", "character of the load", LOAD_PROFILES, every_s=60)]
 
 
-class Ev(NamedTuple):
+class Ev(TypedDict):
     """The electric vehicle."""
 
     plugged: Annotated[Bools, flag("EV plugged", "the EV is at the charger", device_class="plug")]
@@ -415,7 +416,7 @@ class Ev(NamedTuple):
     ]
 
 
-class Grid(NamedTuple):
+class Grid(TypedDict):
     """The grid connection."""
 
     grid_status: Annotated[Codes, choice("Grid status", "connected or islanded", GRID_STATUSES)]
@@ -430,7 +431,7 @@ class Grid(NamedTuple):
     grid_export_kw: Annotated[Floats, power("Grid export", "power to the grid")]
 
 
-class Derived(NamedTuple):
+class Derived(TypedDict):
     """Balances, registers and the status line."""
 
     net_power_kw: Annotated[Floats, power("Net power", "+ export, - import")]
@@ -540,7 +541,7 @@ class Derived(NamedTuple):
     status_badge: Annotated[Codes, choice("Status badge", "the same, short", BADGES)]
 
 
-class Market(NamedTuple):
+class Market(TypedDict):
     """The marketplace as the meter sees it."""
 
     enabled: Annotated[Bools, flag("Market enabled", "the marketplace is open for this meter", rare=True)]
@@ -563,7 +564,7 @@ class Market(NamedTuple):
     ]
 
 
-class Snapshot(NamedTuple):
+class Snapshot(TypedDict):
     """What `n` meters report at one moment; every leaf has shape (n,)."""
 
     measurements: Measurements
@@ -610,16 +611,24 @@ SECTIONS: dict[str, type] = dict(get_type_hints(Snapshot))
 QUANTITIES: tuple[Path, ...] = tuple(path for section, record in SECTIONS.items() for path in _walk(record, section))
 
 
+def _values_of(record: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values of a record in the order of their declaration."""
+    return itemgetter(*get_type_hints(record))
+
+
+_TOP, _SECTIONS = _values_of(Snapshot), [_values_of(record) for record in SECTIONS.values()]
 _FIELDS = [hint for record in SECTIONS.values() for hint in get_type_hints(record).values()]
-_NESTED = [place for place, hint in reversed([*enumerate(_FIELDS)]) if isinstance(hint, type)]
+_NESTED = [(place, _values_of(hint)) for place, hint in reversed([*enumerate(_FIELDS)]) if isinstance(hint, type)]
 """The fields of the sections that are records themselves, the last one first."""
 
 
 def columns(snapshot: Snapshot) -> list[NDArray[np.generic]]:
     """Return the arrays of a snapshot in the order of `QUANTITIES`."""
-    found: list[Any] = [*chain.from_iterable(snapshot)]
-    for place in _NESTED:
-        found[place : place + 1] = found[place]
+    found: list[Any] = []
+    for values_of, section in zip(_SECTIONS, _TOP(snapshot), strict=True):
+        found += values_of(section)
+    for place, values_of in _NESTED:
+        found[place : place + 1] = values_of(found[place])
     return found
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from wattswap_mqtt.core.arrays import Floats
+from wattswap_mqtt.core.arrays import Floats, constant
 from wattswap_mqtt.core.records import Flow, Register
 
 CO2_KG_PER_KWH = 0.45
 """Intensity of the grid's energy."""
+_INTENSITY = constant(CO2_KG_PER_KWH)
 
 
 def increments(flows: Floats, hours: float) -> Floats:
@@ -23,8 +24,7 @@ def count_co2(added: Floats) -> None:
     emitted = import · intensity; saved = (PV used at home + export) · intensity, which is max(pv, export) · intensity;
     avoided = export · intensity.
     """
-    imported, exported, pv = added[: Register.LOAD]
-    emitted, saved, avoided = added[Register.CO2_EMITTED :]
-    np.multiply(imported, CO2_KG_PER_KWH, out=emitted)
-    np.multiply(np.maximum(pv, exported), CO2_KG_PER_KWH, out=saved)
-    np.multiply(exported, CO2_KG_PER_KWH, out=avoided)
+    imported, exported, pv, *_, emitted, saved, avoided = added
+    np.multiply(imported, _INTENSITY, out=emitted)
+    np.multiply(np.maximum(pv, exported), _INTENSITY, out=saved)
+    np.multiply(exported, _INTENSITY, out=avoided)

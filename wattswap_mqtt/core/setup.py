@@ -18,12 +18,16 @@ class Setup(NamedTuple):
 
     reserve_kwh: Floats
     grid_limit_kw: Floats  # 0 off grid
+    at_limit_kw: Floats  # more than this through the grid connection is all it can take
     house_discharge_kw: Floats  # R2: what the battery gives the house at most
     sell_first_kw: Floats  # R3: surplus up to this is sold before any is stored
     taper_h: Floats  # room in kWh per kW of charge power, once it tapers
     taper_floor_kw: Floats
     ev_floor_kwh: Floats  # down to which the vehicle is driven
+    round_trip_efficiency: Floats
     follows_sun: Bools
+    islanded: Bools
+    manual_load: Bools
     target_sun_level: Floats
     any_follows_sun: bool
     any_manual_load: bool
@@ -41,12 +45,16 @@ def setup_of(plant: Plant, switches: Switches) -> Setup:
     return Setup(
         reserve_kwh=plant.battery_kwh * switches.battery_reserve_pct * 0.01,
         grid_limit_kw=grid_limit,
+        at_limit_kw=plant.grid_limit_kw - 1e-6,
         house_discharge_kw=np.where(on_grid, plant.self_consumption_kw, plant.battery_kw),
         sell_first_kw=grid_limit * switches.market_enabled,
         taper_h=(1.0 - TAPER_FROM) * plant.battery_kwh / plant.battery_kw,
         taper_floor_kw=TAPER_FLOOR * plant.battery_kw,
         ev_floor_kwh=plant.ev_kwh * DRIVEN_DOWN_TO,
+        round_trip_efficiency=plant.one_way_efficiency * plant.one_way_efficiency,
         follows_sun=follows_sun,
+        islanded=~on_grid,
+        manual_load=switches.manual_load_delta_kw != 0.0,
         target_sun_level=switches.daytime.astype(np.float64),
         any_follows_sun=bool(follows_sun.any()),
         any_manual_load=bool(switches.manual_load_delta_kw.any()),

@@ -11,13 +11,12 @@ R4 on grid the battery never feeds the EV; islanded it may, after the house.
 R5 a sell order is export on top of a supplied house; a buy order charges the battery, then serves the house.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from wattswap_mqtt.core import battery, ev, load, pv
-from wattswap_mqtt.core.arrays import Bools, Floats
+from wattswap_mqtt.core.arrays import ZERO, Bools, Floats, constant
 from wattswap_mqtt.core.load import Minute
 from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.recorded import Powers
@@ -32,10 +31,10 @@ INSTANT_S = 1.0
 """A step without duration (a switch was just set) looks this far ahead for the limits of energy stores."""
 STATUS_MEAN_S = 60.0
 """The status line looks at a mean over about this time."""
+_FULL_SUN = constant(pv.FULL_SUN_WPM2)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What comes from outside the homes for one sub-step, the same for all of them."""
 
     weather: Weather
@@ -133,7 +132,7 @@ def _sun_level(state: State, setup: Setup, dt_s: float) -> Floats:
 
 
 def _irradiance(plant: Plant, switches: Switches, setup: Setup, weather: Weather, sun_level: Floats) -> Floats:
-    plane = pv.FULL_SUN_WPM2 * sun_level
+    plane = _FULL_SUN * sun_level
     if setup.any_follows_sun:
         sky = pv.plane_irradiance_wpm2(plant.panel_normal, weather) if weather.global_wpm2 > 0.0 else 0.0
         plane = np.where(setup.follows_sun, sky, plane)
@@ -163,7 +162,7 @@ def _demand(
         appliances = load.with_manual_delta(appliances, switches.manual_load_delta_kw)
     house: Floats = np.add.reduce(appliances)
     net = house - potential
-    deficit = np.maximum(net, 0.0)
+    deficit = np.maximum(net, ZERO)
     sun_left = deficit - net
     if not setup.any_ev:
         nothing = np.zeros(house.shape)
@@ -177,7 +176,7 @@ def _demand(
 def _limits(plant: Plant, state: State, switches: Switches, setup: Setup, hours: float) -> Limits:
     room, spare = plant.battery_kwh - state.stored_kwh, state.stored_kwh - setup.reserve_kwh
     stored_h = plant.one_way_efficiency * hours
-    below_reserve = (spare < -1e-9) & switches.grid_connected
+    below_reserve = (spare < battery.SHORT_KWH) & switches.grid_connected
     return Limits(
         charge=battery.max_charge_kw(room, setup.taper_h, setup.taper_floor_kw, plant.battery_kw, stored_h),
         discharge=battery.max_discharge_kw(spare, plant.battery_kw, plant.one_way_efficiency, hours),
@@ -238,25 +237,19 @@ def _flows(setup: Setup, potential: Floats, demand: Demand, charge: Floats, disc
     """
     net = demand.net + charge - discharge
     through = np.maximum(np.minimum(net, setup.grid_limit_kw), -setup.grid_limit_kw)
+    imported = np.maximum(through, ZERO)
     beyond = net - through
-    flows = np.empty((len(Flow), len(net)))
-    imported, exported, pv, load, charging, discharging, ev_power, unserved, curtailed = flows
-    np.maximum(through, 0.0, out=imported)
-    np.subtract(imported, through, out=exported)
-    pv[:] = potential
-    np.add(demand.house, demand.ev, out=load)
-    charging[:] = charge
-    discharging[:] = discharge
-    ev_power[:] = demand.ev
-    flows[Flow.UNSERVED :] = 0.0
+    pv, ev_power, unserved, curtailed = potential, demand.ev, np.zeros(net.shape), np.zeros(net.shape)
     if np.count_nonzero(beyond):
-        missing = np.maximum(beyond, 0.0)
+        missing = np.maximum(beyond, ZERO)
         cut = np.minimum(charge, missing)
-        unserved[:], curtailed[:] = missing - cut, np.minimum(missing - beyond, potential)
-        charging -= cut
-        pv -= curtailed
-        ev_power[:] = np.maximum(demand.ev - unserved, 0.0)
-    return flows
+        unserved, curtailed = missing - cut, np.minimum(missing - beyond, potential)
+        charge = charge - cut
+        pv = pv - curtailed
+        ev_power = np.maximum(ev_power - unserved, ZERO)
+    return np.array(  # in the order of Flow
+        [imported, imported - through, pv, demand.house + demand.ev, charge, discharge, ev_power, unserved, curtailed]
+    )
 
 
 def _mean_flows(mean: Floats, flows: Floats, weight: float) -> Floats:

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core import draws
@@ -19,8 +20,7 @@ class Site:
     tz: str = "Europe/Berlin"
 
 
-@dataclass(frozen=True, slots=True)
-class Weather:
+class Weather(NamedTuple):
     """Sun and air at one moment; irradiances in W/m²."""
 
     sun: tuple[float, float, float]  # unit vector to the sun: east, north, up
@@ -61,7 +61,7 @@ def weather_at(time_s: float, site: Site, seed: int) -> Weather:
     Source: clear-sky global irradiance after Haurwitz (1945); the diffuse share has the shape of Erbs et al. (1982),
     doi:10.1016/0038-092X(82)90302-4.
     """
-    local = datetime.fromtimestamp(time_s, UTC).astimezone(ZoneInfo(site.tz))
+    local = datetime.fromtimestamp(time_s, ZoneInfo(site.tz))
     sun = sun_vector(time_s, site)
     up = sun[2]
     air = air_temperature_c(local, site)

@@ -44,7 +44,6 @@ class Surplus:
         self._price_utok = 0
         self._open_kwh: Floats = np.zeros(n)
         self._rest: Ints = np.zeros(n, np.int64)  # in millionths of a utok
-        self._nothing: Ints = np.zeros(n, np.int64)
 
     def add(self, surplus_kwh: Floats, start_s: float, price_utok: int) -> Closed | None:
         """Add what flowed out in a sub-step that began at `start_s`; returns the slot that this closed, if any."""
@@ -60,12 +59,14 @@ class Surplus:
     @property
     def earned_utok(self) -> Ints:
         """What each meter earned, the open slot included, shape (n,)."""
-        return self.ledger.earned_utok[:-1] + np.maximum(self._open_utok(), 0)
+        booked = self.ledger.earned_utok[:-1]
+        return booked + np.maximum(self._open_utok(), 0) if self._any_open else booked
 
     @property
     def spent_utok(self) -> Ints:
         """What each meter paid to get rid of its surplus, at negative prices."""
-        return self.ledger.spent_utok[:-1] - np.minimum(self._open_utok(), 0)
+        booked = self.ledger.spent_utok[:-1]
+        return booked - np.minimum(self._open_utok(), 0) if self._any_open else booked
 
     def state(self) -> SurplusState:
         """Return copies of what `restore` takes."""
@@ -78,12 +79,14 @@ class Surplus:
         self._open_kwh, self._rest = state.open_kwh.copy(), state.rest.copy()
         self.ledger.restore(np.arange(self.ledger.utility), state.earned_utok, state.spent_utok)
 
+    @property
+    def _any_open(self) -> bool:
+        return bool(np.count_nonzero(self._open_kwh))
+
     def _open_mwh(self) -> Ints:
         return np.rint(self._open_kwh * MILLION).astype(np.int64)
 
     def _open_utok(self) -> Ints:
-        if not self._open_kwh.any():
-            return self._nothing
         return np.rint((self._price_utok * self._open_mwh() + self._rest) / MILLION).astype(np.int64)
 
     def _close(self) -> Closed | None:
