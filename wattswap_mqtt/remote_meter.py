@@ -14,6 +14,7 @@ from wattswap_mqtt.contract import topics as channels
 from wattswap_mqtt.contract.answers import Ack, decode_ack
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.errors import BrokerError, WattSwapError
+from wattswap_mqtt.core.scenarios import NO_SCENARIO
 from wattswap_mqtt.core.trace import Trace
 from wattswap_mqtt.mqtt import Connection, Message
 
@@ -95,8 +96,21 @@ class RemoteMeter:
             WattSwapError: it was refused, or nobody answered.
 
         """
+        return self._ask(below, {"value": value})
+
+    def switches(self) -> Json:
+        """Return every switch and its value."""
+        self._wait_for(lambda: self._switches, lambda: WattSwapError(f"{self.meter_id} tells no switches"))
+        return self._switches
+
+    def end_scenario(self, switches: Json) -> None:
+        """End what a scenario has set and what is still to come of it, and set these switches."""
+        self.command(channels.SET_SCENARIO.below, NO_SCENARIO)
+        self._ask(channels.SET_SWITCHES.below, switches)
+
+    def _ask(self, below: str, body: Json) -> object:
         number = uuid.uuid4().hex
-        payload = orjson.dumps({"value": value, "id": number})
+        payload = orjson.dumps({**body, "id": number})
         self._connection.publish(self._topics.command(self.meter_id, below), payload, qos=1)
         self._wait_for(
             lambda: number in self._acks, lambda: WattSwapError(f"no answer to {below} from {self.meter_id}")
@@ -207,7 +221,7 @@ class RemoteMeter:
             kind(told)
 
     def _wait_for(
-        self, happened: Callable[[], bool], otherwise: Callable[[], WattSwapError], patience_s: float | None = None
+        self, happened: Callable[[], object], otherwise: Callable[[], WattSwapError], patience_s: float | None = None
     ) -> None:
         until_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         while not happened():

@@ -1,10 +1,11 @@
 """`wattswap scenario run`: plays scenarios on a meter over MQTT, and judges what it tells."""
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,10 @@ from wattswap_mqtt.app import running
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.scenario_files import SUFFIXES, Catalogue, document_and_scenario
 from wattswap_mqtt.contract.scenario_tables import span
-from wattswap_mqtt.core.errors import CommandError, ConfigError
+from wattswap_mqtt.core.errors import CommandError, ConfigError, WattSwapError
 from wattswap_mqtt.core.expectations import Finding, judge
 from wattswap_mqtt.core.plant import meter_ids
-from wattswap_mqtt.core.scenarios import NO_SCENARIO, QUARTER_S, Scenario, scenario_named
+from wattswap_mqtt.core.scenarios import QUARTER_S, Scenario, scenario_named
 from wattswap_mqtt.core.trace import Trace
 from wattswap_mqtt.remote_meter import RemoteMeter
 from wattswap_mqtt.scenario_report import Played, report
@@ -30,9 +31,12 @@ MOST_ACCELERATION = 3600.0
 ATTEMPTS = 3
 SLOWER = 4.0
 """What a busy machine has told too little of is played again, and so much slower."""
+PACE = ("clock.pace", "switches.time_acceleration")
 REAL_METER_PATIENCE_S = 120.0
 PRIVATE_START = datetime(2026, 6, 21, 10, tzinfo=UTC)
 """When a private community begins, unless told otherwise: runs repeat."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ def run(settings: Settings, name: str, options: Options) -> int:
     parts = _parts(settings, name)
     if options.accelerate is not None and not 0 < options.accelerate <= MOST_ACCELERATION:
         raise ConfigError(f"--accelerate takes a number above 0, up to {MOST_ACCELERATION:g}")
+    for part in parts:
+        if _own_pace(part.scenario) == 0.0 and not options.expect_only:
+            raise ConfigError(f"{part.scenario.slug} stops the clock (time_acceleration 0): it would never end")
     if not settings.embedded:
         if options.expect_only and options.accelerate is not None:
             raise ConfigError("--accelerate sends a command, --expect-only sends none: leave one of them out")
@@ -100,12 +107,27 @@ def _play_all(settings: Settings, parts: Sequence[Part], options: Options) -> in
         if options.expect_only:
             played = [_watched(meter, part.scenario, progress(number, part)) for number, part in enumerate(parts)]
         else:
-            before = meter.community_status()["time_acceleration"]
-            played = [_played(meter, part, options.accelerate, progress(n, part)) for n, part in enumerate(parts)]
-            if len(parts) > 1:
-                meter.command("scenario/set", NO_SCENARIO)
-            meter.command("switch/time_acceleration/set", before)
+            with nullcontext() if settings.embedded else _put_back(meter, keep=len(parts) == 1):
+                played = [_played(meter, part, options.accelerate, progress(n, part)) for n, part in enumerate(parts)]
     return report(meter_id, played, junit=options.junit, as_json=options.as_json, lenient=options.expect_only)
+
+
+@contextmanager
+def _put_back(meter: RemoteMeter, *, keep: bool) -> Iterator[None]:
+    """Set the meter's switches in the end as they were; with `keep` only the pace, if all went well."""
+    before = meter.switches()
+    try:
+        yield
+    except BaseException:
+        try:
+            meter.end_scenario(before)
+        except WattSwapError as error:
+            logger.warning("%s may be left as the scenario has set it: %s", meter.meter_id, error)
+        raise
+    if keep:
+        meter.command("switch/time_acceleration/set", before["time_acceleration"])
+    else:
+        meter.end_scenario(before)
 
 
 def _played(meter: RemoteMeter, part: Part, accelerate: float | None, progress: Callable[[float], None]) -> Played:
@@ -113,19 +135,32 @@ def _played(meter: RemoteMeter, part: Part, accelerate: float | None, progress: 
     status = meter.community_status()
     noisy = status["load_noise"] > 0
     duration_s = part.scenario.duration_s(noisy=noisy)
+    own = _own_pace(part.scenario)
+    own_until_s = 0.0 if own == 1.0 else _own_pace_until_s(part.scenario, duration_s)
     pace = accelerate or _pace(duration_s, status["publish_interval_s"])
     began_s = time.monotonic()
     for _ in range(ATTEMPTS):
         trace = meter.begin(part.sent)
-        own_pace = part.scenario.switches["time_acceleration"] != 1.0
-        if not own_pace and pace != 1.0:
+        if own_until_s > 0.0:
+            meter.follow(trace, own_until_s, progress)
+        if own_until_s < duration_s and (own == 1.0 or pace > own):
             meter.command("switch/time_acceleration/set", pace)
         meter.follow(trace, duration_s, progress)
         findings = _judged(part.scenario, trace, noisy=noisy)
-        if own_pace or all(finding.verdict != "unknown" for finding in findings):
+        if own_until_s >= duration_s or all(finding.verdict != "unknown" for finding in findings):
             break
         pace = max(pace / SLOWER, 1.0)
     return Played(part.scenario, findings, time.monotonic() - began_s)
+
+
+def _own_pace(scenario: Scenario) -> float:
+    return float(scenario.switches["time_acceleration"])  # type: ignore[arg-type] # a number switch
+
+
+def _own_pace_until_s(scenario: Scenario, duration_s: float) -> float:
+    """Return until when a scenario keeps a time acceleration of its own: as long as it expects something of it."""
+    ends = (e.from_s if e.at_once else e.until_s for e in scenario.expect if e.path in PACE)
+    return max(ends, default=duration_s)
 
 
 def _watched(meter: RemoteMeter, scenario: Scenario, progress: Callable[[float], None]) -> Played:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from xml.etree import ElementTree as ET
@@ -9,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from homes import SCENARIOS
 
-from tests.processes import UP, launch, ready
+from tests.processes import UP, Process, launch, ready
 
 MINUTES_S = 600
 OUTAGE = """\
@@ -55,7 +56,7 @@ def test_all_seventeen_do_over_mqtt_what_is_documented(tmp_path):
 
 
 @pytest.mark.timeout(MINUTES_S)
-@pytest.mark.parametrize("name", ["market-buying", "8", "combined-stress"])
+@pytest.mark.parametrize("name", ["market-buying", "8", "combined-stress", "time-acceleration"])
 def test_with_noise_the_means_of_a_quarter_hour_are_what_is_documented(tmp_path, name):
     ran = scenario_run(name, "--load-noise", "1", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout
@@ -76,6 +77,56 @@ def test_a_file_is_played_on_a_running_system_and_told_in_junits_xml(system, tmp
     probe.subscribe("wattswap/meter/demo_meter/+")
     probe.wait_for("wattswap/meter/demo_meter/scenario", lambda message: message.payload == b"outage")
     assert probe.wait_for_json("wattswap/meter/demo_meter/switches")["time_acceleration"] == 1
+
+
+@pytest.fixture
+def another_home(system, make_probe):
+    """A probe on a system whose meter and pace are not those of a new one; afterwards they are again."""
+    probe = make_probe(system)
+    probe.subscribe("wattswap/meter/demo_meter/#")
+    home = {"battery_reserve_pct": 42, "time_acceleration": 3}
+    probe.publish("wattswap/meter/demo_meter/scenario/set", "none")
+    probe.publish("wattswap/meter/demo_meter/switches/set", json.dumps(home))
+    probe.wait_for_json("wattswap/meter/demo_meter/ack", lambda ack: ack["command"] == "switches/set")
+    yield probe
+    probe.publish("wattswap/meter/demo_meter/scenario/set", "none")
+    probe.publish("wattswap/meter/demo_meter/switch/time_acceleration/set", "1")
+    probe.wait_for_json("wattswap/meter/demo_meter/ack", lambda ack: ack["command"] == "switch/time_acceleration/set")
+
+
+def put_back(probe):
+    switches = json.loads(probe.latest("wattswap/meter/demo_meter/switches"))
+    assert (switches["battery_reserve_pct"], switches["time_acceleration"]) == (42, 3)
+    assert switches["fault_inject"] == {}
+    assert probe.latest("wattswap/meter/demo_meter/scenario") == b"none"
+    return True
+
+
+def playing(system, probe, tmp_path):
+    (tmp_path / "outage.yaml").write_text(OUTAGE)
+    broker = ("--broker", f"mqtt://{system.host}:{system.port}")
+    command = [sys.executable, "-m", "wattswap_mqtt", "scenario", "run", tmp_path / "outage.yaml", *broker]
+    process = Process([*command, "--accelerate", "1.5"])
+    probe.wait_for_json(
+        "wattswap/meter/demo_meter/switches", lambda switches: switches["time_acceleration"] == 1.5
+    )  # fmt: skip
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_cut_short_it_leaves_the_meter_as_it_was(system, another_home, tmp_path, number):
+    process = playing(system, another_home, tmp_path)
+    assert process.end(number) == 130
+    assert process.said == {"out": "", "err": "wattswap: interrupted\n"}
+    assert put_back(another_home)
+
+
+def test_failed_it_leaves_the_meter_as_it_was(system, another_home, tmp_path):
+    process = playing(system, another_home, tmp_path)
+    another_home.publish("wattswap/meter/demo_meter/switch/fault_inject/set", '{"dropout_prob": 1}')
+    assert process.exit_code() == 1
+    assert re.fullmatch(r"wattswap: demo_meter publishes no states at \S+\n", process.said["err"])
+    assert put_back(another_home)
 
 
 @pytest.mark.timeout(MINUTES_S)
@@ -105,6 +156,7 @@ def test_a_meter_can_be_judged_without_a_word_to_it(system, tmp_path, make_probe
     [
         (("no.yaml",), "no.yaml: No such file or directory"),
         (("outage.yml",), "outage.yml:3:9: start.soc_pct: takes a number of at most 100, not 180"),
+        (("still.yaml",), "still stops the clock (time_acceleration 0): it would never end"),
         (("1", "--expect-only"), "--expect-only judges a meter of a running system: give its broker as well"),
         (("1", "--accelerate", "0"), "--accelerate takes a number above 0, up to 3600"),
         (("1", "--expect-only", "--accelerate", "2", "--broker", "mqtt://127.0.0.1:1"), "--accelerate sends a command"),
@@ -113,6 +165,7 @@ def test_a_meter_can_be_judged_without_a_word_to_it(system, tmp_path, make_probe
 )
 def test_what_cannot_be_run_is_one_line_and_2(tmp_path, arguments, says):
     (tmp_path / "outage.yml").write_text("slug: outage\ntitle: An outage\nstart: {soc_pct: 180}\n")
+    (tmp_path / "still.yaml").write_text("slug: still\ntitle: Still\nswitches: {time_acceleration: 0}\n")
     ran = scenario_run(*arguments, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith(f"wattswap: {says}")
