@@ -134,9 +134,9 @@ class MqttProbe:
         """Publish, and wait until the broker has it."""
         self._client.publish(topic, payload, qos, retain).wait_for_publish(PATIENCE_S)
 
-    def send(self, topic: str, payload: bytes | str) -> None:
+    def send(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
         """Publish without waiting for anything."""
-        self._client.publish(topic, payload, 1)
+        self._client.publish(topic, payload, 1, retain)
 
     def wait_for(
         self,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import uvicorn
 
-from tests.running import PATIENCE_S, wait_until
+from tests.running import PATIENCE_S, MosquittoProcess, wait_until
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.answers import accepted, encode_ack
 from wattswap_mqtt.contract.messages import parse_command
@@ -165,6 +165,30 @@ def test_a_bridge_before_its_broker_and_its_simulator_heals(serve, broker, make_
     Device(make_probe(broker.address))
     online(served)
     assert served.http.get("/health").json()["status"] == "ok"
+
+
+@pytest.fixture
+def as_debian_has_it(tmp_path, free_port):
+    """Run a mosquitto that drops messages with QoS 1 when a thousand of them wait for a client."""
+    mosquitto = MosquittoProcess(free_port(), tmp_path, "allow_anonymous true")
+    mosquitto.start()
+    yield mosquitto.address
+    mosquitto.stop()
+
+
+def test_all_that_is_retained_is_got_from_a_broker_that_queues_only_so_much(as_debian_has_it, serve, make_probe):
+    """What it dropped was the simulator's availability as well: it was away for ever."""
+    probe = make_probe(as_debian_has_it)
+    for number in range(1, 3_001):
+        meter = f"wattswap/meter/meter_{number:05d}"
+        probe.send(f"{meter}/availability", "online", retain=True)
+        probe.send(f"{meter}/switches", '{"daytime": false}', retain=True)
+    Device(probe)
+    served = serve(as_debian_has_it)
+    wait_until(lambda: len(served.bridge.latest.meters) == 3_001, "all meters are known")
+    wait_until(lambda: served.http.get("/health").status_code == 200, "their simulator is known to be there")
+    meters = served.bridge.latest.meters.values()
+    wait_until(lambda: all(meter.availability and meter.switches for meter in meters), "all is known of them")
 
 
 def test_a_simulator_that_dies_is_told_by_its_last_will(served, device, make_probe, broker_address):

@@ -91,7 +91,8 @@ def test_subscriptions_are_a_handful_of_wildcards():
         ("homeassistant/status", 1),
     ]
     assert ("wattswap/meter/+/state", 0) in of.bridge_subscriptions
-    assert ("wattswap/meter/+/market/order/+", 1) in of.bridge_subscriptions
+    assert ("wattswap/meter/+/market/order/+", 0) in of.bridge_subscriptions
+    assert ("wattswap/meter/+/ack", 1) in of.bridge_subscriptions
     assert not any(topic.endswith("/set") for topic, _ in of.bridge_subscriptions)
 
 

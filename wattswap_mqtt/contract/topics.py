@@ -222,8 +222,12 @@ class Topics:
 
     @property
     def bridge_subscriptions(self) -> list[tuple[str, int]]:
-        """What a bridge listens to."""
-        return [(self.filter(channel), channel.qos) for channel in _FOR_THE_BRIDGE]
+        """What a bridge listens to.
+
+        What is retained with QoS 0, though it is sent with more: a broker keeps only so many messages with QoS 1 for a
+        client (mosquitto of its own accord 1000) and drops the others, and thousands of meters are told at once.
+        """
+        return [(self.filter(channel), channel.qos if channel.retained == "no" else 0) for channel in _FOR_THE_BRIDGE]
 
     def filter(self, channel: Channel) -> str:
         """Return the subscription that gets `channel` of every meter or community."""
