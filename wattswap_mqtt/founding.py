@@ -88,9 +88,9 @@ def tariff_of(settings: Settings) -> Tariff:
     if path is None:
         return flat
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return read_price_list(f"--price-csv {path}", lines, settings.zone, flat)
     except OSError as error:
         raise ConfigError(f"--price-csv {path}: {error.strerror}") from None
-    except ValueError:
+    except UnicodeDecodeError:
         raise ConfigError(f"--price-csv {path} is not UTF-8 text") from None
-    return read_price_list(f"--price-csv {path}", text.splitlines(), settings.zone, flat)

@@ -103,13 +103,14 @@ class _Reader:
         self._steady_until = datetime.min  # noqa: DTZ901 - of the local clock
         self._block: list[list[str]] = []
         self._lines: list[int] = []
-        self._decimal_comma = False
+        self._delimiter = ","
+        self._decimal_mark = ""
 
     def read(self, file: BinaryIO) -> None:
         lines = self._decoded(file)
         try:
             self._head(next((line for line in lines if line.strip() and not line.startswith("#")), ""))
-            rows = csv.reader(lines, delimiter=";" if self._decimal_comma else ",")
+            rows = csv.reader(lines, delimiter=self._delimiter)
             for row in rows:
                 if row and not row[0].startswith("#"):
                     self._add(row)
@@ -129,8 +130,12 @@ class _Reader:
                 raise ConfigError("this is not UTF-8 text") from None
 
     def _head(self, line: str) -> None:
-        self._decimal_comma = ";" in line
-        first, *self._headings = [cell.strip() for cell in line.strip().split(";" if self._decimal_comma else ",")]
+        if not line:
+            self._line = max(self._line, 1)
+            raise ConfigError("the file is empty: it takes a heading such as timestamp,power_kw, and lines below it")
+        self._delimiter = ";" if ";" in line else ","
+        [cells] = csv.reader([line], delimiter=self._delimiter)
+        first, *self._headings = [cell.strip() for cell in cells]
         if first.lower() != "timestamp" or not self._headings:
             raise ConfigError(f"takes a heading such as timestamp,power_kw, not {line.strip()[:80]!r}")
         columns: dict[str, int] = {}
@@ -217,9 +222,17 @@ class _Reader:
         self._lines.clear()
 
     def _numbers(self, rows: Iterable[list[str]]) -> list[list[float]]:
-        if self._decimal_comma:
-            return [[float(cell.replace(",", ".")) for cell in row] for row in rows]
+        if self._delimiter == ";":
+            return [[self._german(cell) for cell in row] for row in rows]
         return [list(map(float, row)) for row in rows]
+
+    def _german(self, cell: str) -> float:
+        """Read a number with a decimal comma, or a point: what the first of them has, all have."""
+        mark = "," if "," in cell else "." if "." in cell else ""
+        self._decimal_mark = self._decimal_mark or mark
+        if mark not in ("", self._decimal_mark):
+            raise ValueError
+        return float(cell.replace(",", "."))
 
     def _say_what_is_wrong(self, to_kw: Sequence[float]) -> None:
         """Raise the error of the first wrong number in the block."""
@@ -231,7 +244,8 @@ class _Reader:
                 except ValueError:
                     number = math.nan
                 if not math.isfinite(number):
-                    raise ConfigError(f"{heading} is a number, not {cell.strip()!r}")
+                    marked = f" with a decimal {self._decimal_mark!r} as above" if self._decimal_mark else ""
+                    raise ConfigError(f"{heading} is a number{marked}, not {cell.strip()!r}")
                 if number < 0.0:
                     raise ConfigError(f"{heading} is never negative, not {cell.strip()}")
                 if (kw := number * factor) > MOST_KW:

@@ -80,6 +80,13 @@ def test_semicolons_comments_blank_lines_and_a_byte_order_mark(tmp_path):
     assert set(series(tmp_path, *lines).kw.ravel().tolist()) == {1.5}
 
 
+def test_windows_line_ends_quotes_and_decimal_points_between_semicolons(tmp_path):
+    quoted = ['"timestamp","power_kw"\r', *(f'"{hour}","1.5"\r' for hour in DAY)]
+    points = ["timestamp;power_kw", *(f"{hour};1.5" for hour in DAY)]
+    for lines in (quoted, points):
+        assert set(series(tmp_path, *lines).kw.ravel().tolist()) == {1.5}
+
+
 @pytest.mark.parametrize(
     ("first", "zone", "begin"),
     [
@@ -112,7 +119,23 @@ def test_the_days_of_23_and_25_hours(tmp_path, first, last, hours, minutes):
 @pytest.mark.parametrize(
     ("lines", "place", "problem"),
     [
-        ([], "line 0", "takes a heading such as timestamp,power_kw, not ''"),
+        ([], "line 1", "the file is empty: it takes a heading such as timestamp,power_kw"),
+        (["# nothing", "", "# at all"], "line 3", "the file is empty"),
+        (
+            ["Zeitstempel;Leistung_kW"],
+            "line 1",
+            "takes a heading such as timestamp,power_kw, not 'Zeitstempel;Leistung",
+        ),
+        (["timestamp\tpower_kw"], "line 1", r"takes a heading such as timestamp,power_kw, not 'timestamp\tpower_kw'"),
+        (
+            ["timestamp;power_w", f"{DAY[0]};999,5", f"{DAY[1]};1.234"],
+            "line 3",
+            "with a decimal ',' as above, not '1.234'",
+        ),
+        (["timestamp;power_w", f"{DAY[0]};999.5", f"{DAY[1]};1,5"], "line 3", "with a decimal '.' as above, not '1,5'"),
+        (["timestamp;power_w", f"{DAY[0]};1", f"{DAY[1]};1.234,5"], "line 3", "power_w is a number"),
+        (["timestamp,power_w", f'{DAY[0]},"1,5"', f"{DAY[1]},1"], "line 2", "power_w is a number, not '1,5'"),
+        (["timestamp,power_kw", f"{DAY[0]},1", f"{DAY[1]},\0"], "line 3", "power_kw is a number"),
         (["time,power_kw"], "line 1", "takes a heading such as timestamp,power_kw, not 'time,power_kw'"),
         (["timestamp"], "line 1", "takes a heading"),
         (["2026-06-21T00:00,1.5"], "line 1", "takes a heading"),

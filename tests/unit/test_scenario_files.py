@@ -94,8 +94,9 @@ def test_a_file_is_read_into_records(tmp_path):
         ("slug: outage", "slug: outage\nslgu: x", "2:1: slgu: is no key here: did you mean slug?"),
         ("slug: outage\n", "", "1:1: slug is missing (its name"),
         ("slug: outage", "slug: Out age", "1:1: slug: takes 1 to 64 small letters, digits, - or _, not 'Out age'"),
-        ("slug: outage", "slug: none", "1:1: slug: takes a name that is neither none nor a number"),
-        ("slug: outage", "slug: '7'", "1:1: slug: takes a name that is neither none nor a number"),
+        ("slug: outage", "slug: none", "1:1: slug: takes a name that is neither none, all nor a number"),
+        ("slug: outage", "slug: all", "1:1: slug: takes a name that is neither none, all nor a number"),
+        ("slug: outage", "slug: '7'", "1:1: slug: takes a name that is neither none, all nor a number"),
         ("title: An outage", "title: 5", "2:1: title: takes a text, not 5"),
         ("soc_pct: 80", "soc_pct: 120", "3:9: start.soc_pct: takes a number of at most 100, not 120"),
         ("soc_pct: 80", "soc_pct: .nan", "3:9: start.soc_pct: takes a number, not '.nan'"),
@@ -144,6 +145,45 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, line, instead, says):
 
 
 @pytest.mark.parametrize(
+    ("quantity", "given", "wanted"),
+    [
+        ("pv.pv_power_kw", "4", 4.0),
+        ("truth.pv.pv_power_kw", "4", 4.0),
+        ("pv.pv_status", "on", "on"),
+        ("ev.plugged", "on", True),
+        ("switches.daytime", "on", True),
+        ("switches.ev_mode", "fast", "fast"),
+        ("switches.battery_reserve_pct", "20", 20.0),
+        ("alarms.power_mismatch", "yes", True),
+        ("events.trade", "2", 2.0),
+    ],
+)
+def test_a_value_is_read_as_the_meter_tells_it(tmp_path, quantity, given, wanted):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"slug: x\ntitle: x\nexpect: [{{quantity: {quantity}, is: {given}}}]\n")
+    assert read_file(path).expect[0].equals == wanted
+
+
+@pytest.mark.parametrize(
+    ("quantity", "check", "says"),
+    [
+        ("pv.pv_power_kw", "is: on", "is: pv.pv_power_kw is a number, not 'on'"),
+        ("truth.pv.pv_power_kw", "is: true", "is: pv.pv_power_kw is a number, not true"),
+        ("clock.pace", "is: fast", "is: clock.pace is a number, not 'fast'"),
+        ("pv.pv_status", "is: sleeping", "is: pv.pv_status is one of on, standby, fault, not 'sleeping'"),
+        ("pv.pv_status", "min: 3", "quantity: pv.pv_status is no number: it takes `is`, nothing else"),
+        ("ev.plugged", "trend: rises", "quantity: ev.plugged is no number"),
+        ("switches.daytime", "is: maybe", "is: daytime takes ON or OFF"),
+        ("switches.battery_reserve_pct", "is: 120", "is: battery_reserve_pct takes a number from 0 to 100 %, not 120"),
+    ],
+)
+def test_what_a_meter_can_never_tell_is_not_expected(tmp_path, quantity, check, says):
+    said = refusal(tmp_path, f"slug: x\ntitle: x\nexpect:\n  - quantity: {quantity}\n    {check}\n")
+    line = 5 if says.startswith("is") else 4
+    assert said.startswith(f"{line}:5: expect[0].{says}")
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         ("", "1:1: there is nothing in it"),
@@ -151,10 +191,13 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, line, instead, says):
         ("just words", "1:1: takes keys and values, not 'just words'"),
         ("- a\n- b\n", "1:1: takes keys and values, not a list"),
         ("a: 1\n---\nb: 2\n", "2:1: this is not YAML: but found another document"),
-        ("slug: \x00", "1:1: this is not YAML"),
+        ("slug: x\ntitle: \x00", "2:8: this is not YAML: control characters are not allowed"),
         (b"slug: x\ntitle: \xff\xfe", "2:8: this is not UTF-8 text"),
-        ("[" * 2000, "2:1: this is not YAML"),
-        ("a: " + "[" * 30 + "]" * 30, "1:24: this is nested too deep"),
+        ("[" * 30_000, "1:21: this is nested too deep"),
+        ("- " * 30_000, "1:41: this is nested too deep"),
+        ("? " * 30_000, "1:41: this is nested too deep"),
+        ("a: " + "[" * 30 + "]" * 30, "1:23: this is nested too deep"),
+        ("slug: x\nswitches:\n\tdaytime: on\n", "3:1: this is not YAML: found a tab: it is indented with spaces"),
         ("#" * (MOST_BYTES + 1), f"a scenario takes at most {MOST_BYTES} bytes"),
     ],
 )

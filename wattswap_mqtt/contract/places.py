@@ -54,19 +54,34 @@ def read_yaml(text: str) -> Placed:
 
     """
     try:
+        _look_how_deep(text)
         node = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         line, column = (error.problem_mark.line, error.problem_mark.column) if error.problem_mark else (0, 0)
-        problem = f"this is not YAML: {error.problem or error.context}"
-        raise PlacedError(line + 1, column + 1, problem) from None
-    except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise PlacedError(1, 1, f"this is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise PlacedError(1, 1, "this is nested too deep") from None
+        problem = error.problem or error.context
+        if text.split("\n")[line][column : column + 1] == "\t":
+            problem = "found a tab: it is indented with spaces"
+        raise PlacedError(line + 1, column + 1, f"this is not YAML: {problem}") from None
+    except yaml.reader.ReaderError as error:
+        before = text.encode()[: error.position]
+        line, column = before.count(b"\n"), len(before) - before.rfind(b"\n") - 1
+        raise PlacedError(line + 1, column + 1, f"this is not YAML: {error.reason}") from None
     if node is None:
         raise PlacedError(1, 1, "there is nothing in it")
     reading = _Reading()
     return Placed(reading.value(node, ()), reading.marks)
+
+
+def _look_how_deep(text: str) -> None:
+    """Refuse what is nested too deep before anything recurses over it: the loader made in C would crash."""
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST and (mark := event.start_mark) is not None:
+                raise PlacedError(mark.line + 1, mark.column + 1, "this is nested too deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 class _Reading:
@@ -81,8 +96,6 @@ class _Reading:
         self._seen.add(id(node))
         if node.tag.removeprefix("tag:yaml.org,2002:") not in KINDS:
             raise _error(node.start_mark, f"tags such as {node.tag} are not read")
-        if len(place) > DEEPEST:
-            raise _error(node.start_mark, "this is nested too deep")
         match node:
             case yaml.ScalarNode(style="" | None):
                 return _plain(node.value)

@@ -13,12 +13,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from wattswap_mqtt.contract import orders
-from wattswap_mqtt.contract.answers import EVENT_TYPES
 from wattswap_mqtt.contract.orders import OrderRequest
+from wattswap_mqtt.contract.told import told_by_a_meter
 from wattswap_mqtt.core import faults
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.expectations import COUNTED_BY
-from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.scenarios import (
     NO_SCENARIO,
@@ -32,7 +31,6 @@ from wattswap_mqtt.core.scenarios import (
     Switching,
     TimedEvent,
 )
-from wattswap_mqtt.core.status import ALARMS
 from wattswap_mqtt.core.switches import SWITCHES, SwitchValue, switch_named
 
 Place = tuple[str | int, ...]
@@ -107,23 +105,8 @@ def _clock(raw: str) -> tuple[int, int]:
     return first, last
 
 
-@cache
-def _told_by_a_meter() -> Mapping[str, None]:
-    """Return every path that an expectation may name, in a good order; those of orders depend on the scenario."""
-    quantities = [path.dotted for path in QUANTITIES]
-    paths = (
-        *quantities,
-        "clock.pace",
-        *(f"truth.{dotted}" for dotted in quantities),
-        *(f"switches.{name}" for name in SWITCHES),
-        *(f"events.{name}" for name in EVENT_TYPES),
-        *(f"alarms.{alarm.code}" for alarm in ALARMS),
-    )
-    return dict.fromkeys(paths)
-
-
 def _path(raw: str) -> str:
-    if raw not in (known := _told_by_a_meter()) and not _ORDER_FIELD.fullmatch(raw):
+    if raw not in (known := told_by_a_meter()) and not _ORDER_FIELD.fullmatch(raw):
         raise _refused("unknown_field", f"is nothing that a meter reports{_nearest(raw, known)}")
     return raw
 
@@ -248,6 +231,20 @@ class ExpectationModel(_Strict):
             raise _refused("unknown_field", "goes with a number", "mean" if self.mean else "tolerance")
         return self
 
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        told = told_by_a_meter().get(self.quantity)
+        if told is None:  # a field of an order
+            return self
+        if self.equals is None and not told.number:
+            raise _refused("wrong_type", f"{self.quantity} is no number: it takes `is`, nothing else", "quantity")
+        if self.equals is not None:
+            try:
+                self.equals = told.read(self.equals)
+            except CommandError as error:
+                raise _refused(error.code, error.message, "is") from None
+        return self
+
     def expectation(self) -> Expectation:
         """Return the core's record."""
         usual = 0.01 if self.ratio_to_truth is not None else Expectation.tolerance
@@ -289,8 +286,8 @@ class ScenarioModel(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.slug == NO_SCENARIO or self.slug.isdigit():
-            raise _refused("out_of_range", "takes a name that is neither none nor a number", "slug")
+        if self.slug in (NO_SCENARIO, "all") or self.slug.isdigit():
+            raise _refused("out_of_range", "takes a name that is neither none, all nor a number", "slug")
         names: set[str] = set()
         for number, event in enumerate(self.events):
             if number and event.at < self.events[number - 1].at:
