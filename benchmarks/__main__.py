@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import book, commands, core, dashboard, encoding, fleet, orders, startup, web
+from benchmarks import book, commands, core, dashboard, encoding, fleet, orders, simulate, startup, web
 from benchmarks.timing import table
 
 PARTS = {
     "core": core,
     "encoding": encoding,
+    "simulate": simulate,
     "book": book,
     "commands": commands,
     "orders": orders,
