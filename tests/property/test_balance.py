@@ -81,9 +81,8 @@ def world_of(seed: int) -> World:
     kw, sells = rng.uniform(0, 30, N) * some(0.7), some(0.5)
     around = Surroundings(
         weather_at(time_s, Site(), 1),
-        minute_at(time_s, plant, Site(), 1.0),
+        minute_at(time_s, plant, Site(), rng.choice([0.0, 1.0, 3.0])),
         bool(rng.integers(2)),
-        rng.choice([0.0, 1.0, 3.0]),
     )
     return World(plant, state, switches, Asks(kw * sells, kw * ~sells) if rng.random() < 0.7 else None, around, time_s)
 

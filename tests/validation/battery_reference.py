@@ -70,7 +70,6 @@ def our_year(pv_kw: Floats, load_kw: Floats) -> Years:
         weather_at(YEAR_S, home.site, 1),
         minute_at(YEAR_S, home.plant, home.site, 0.0),
         cheap_tariff=False,
-        load_noise=0.0,
     )
     state = home.state
     registers = np.empty((QUARTERS + 1, len(Register)))

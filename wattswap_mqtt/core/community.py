@@ -5,6 +5,7 @@ the meters report, `take_events` what happened.  `dump` and `restore` carry it o
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ class Readings(NamedTuple):
 
 def substep_s(time_acceleration: float) -> float:
     """Return the grid of sub-steps at this acceleration: one sub-step a second of wall time, of a minute at most."""
-    return next((grid for grid in SUBSTEPS_S if grid >= time_acceleration), SUBSTEPS_S[-1])
+    return SUBSTEPS_S[min(bisect_left(SUBSTEPS_S, time_acceleration), len(SUBSTEPS_S) - 1)]
 
 
 class Community:
@@ -312,7 +313,6 @@ class Community:
             self._weather,
             self._minute,
             self.tariff.is_cheap(local.hour + local.minute / 60),
-            self.load_noise,
             self.recorded.powers(time_s, dt_s) if self.recorded else None,
         )
 

@@ -80,6 +80,7 @@ class Minute(NamedTuple):
     start_s: float
     quarter: Quarter
     swing: Floats  # (3, n): by how much each is above its mean demand, in kW per kW of mean load
+    swing_limit_kw: Floats  # (n,): mean load up to which the swings grow with it
     cooking_kw: Floats  # (n,): cooking and washing of a home that lives its own day
 
     def holds(self, time_s: float) -> bool:
@@ -98,25 +99,30 @@ class Minute(NamedTuple):
                 driving_kw=quarter.driving_kw[meters],
             ),
             swing=self.swing[:, meters],
+            swing_limit_kw=self.swing_limit_kw[meters],
             cooking_kw=self.cooking_kw[meters],
         )
 
 
 def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known: Minute | None = None) -> Minute:
-    """Return the minute that holds unix time `time_s`; one that is `known` may save the work for its quarter hour."""
+    """Return the minute that holds unix time `time_s`; one that is `known` may save the work for its quarter hour.
+
+    A `load_noise` below 1 makes the swings smaller; one above it lets them go on growing with larger loads.
+    """
     start_s = time_s // MINUTE_S * MINUTE_S
     quarter_s = time_s // QUARTER_S * QUARTER_S
     eventful = min(load_noise, 1.0)
     quarter = known.quarter if known is not None and known.quarter.start_s == quarter_s else None
     quarter = quarter or _quarter_from(quarter_s, plant, site, eventful)
     number = int((start_s - quarter_s) // MINUTE_S)
-    swing = np.where((quarter.phase + number) % MINUTES < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0) * plant.appliance_swing
+    wave = np.where((quarter.phase + number) % MINUTES < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0)
+    swing, swing_limit_kw = wave * plant.appliance_swing * eventful, plant.swing_limit_kw * max(load_noise, 1.0)
     on_for = np.int8(number) - quarter.heavy_start
     cooking_kw = np.add.reduce(((on_for >= 0) & (on_for < _RUN_MINUTES)) * plant.heavy_kw[_RUN_KIND])
     if eventful < 1.0:
         even_kw = plant.appliance_share[Appliance.COOKING] * quarter.mean_kw(start_s + MINUTE_S / 2)
         cooking_kw += even_kw * (1.0 - eventful)
-    return Minute(start_s, quarter, swing, cooking_kw)
+    return Minute(start_s, quarter, swing, swing_limit_kw, cooking_kw)
 
 
 def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float) -> Quarter:
@@ -171,16 +177,11 @@ def _seasonal_factor(local: datetime, site: Site) -> float:
     return -3.92e-10 * t**4 + 3.20e-7 * t**3 - 7.02e-5 * t**2 + 2.10e-3 * t + 1.24
 
 
-def appliances_kw(plant: Plant, mean_kw: Floats, swing: Floats, load_noise: float) -> Floats:
-    """Return the demand of each appliance in a minute with this `swing`: share · mean + swing · grown, (5, n) kW.
-
-    The swings grow with the mean load, up to a limit, and with the noise.
-    """
+def appliances_kw(plant: Plant, mean_kw: Floats, minute: Minute) -> Floats:
+    """Return the demand of each appliance: share · mean + swing · min(mean, limit), (5, n) kW."""
     demand = plant.appliance_share * mean_kw
-    if load_noise > 0.0:
-        grown_kw = np.minimum(mean_kw * min(load_noise, 1.0), plant.swing_limit_kw * load_noise)
-        cycling = demand[: len(CYCLING)]
-        cycling += swing * grown_kw
+    cycling = demand[: len(CYCLING)]
+    cycling += minute.swing * np.minimum(mean_kw, minute.swing_limit_kw)
     return demand
 
 

@@ -208,8 +208,8 @@ def view_of(
 ) -> View:
     """Return what the rules of status and alarms look at."""
     imported, exported, _, _, _, _, _, unserved, curtailed = state.flows
-    _, _, mean_pv, mean_load, *_ = state.mean_flows
-    importing, exporting, sunny, _, charging, discharging, ev_charging, *_ = state.mean_flows > FLOWING_KW
+    mean = state.mean_flows
+    importing, exporting, sunny, _, charging, discharging, ev_charging, *_ = mean > FLOWING_KW
     spare_kwh = state.stored_kwh - setup.reserve_kwh
     return View(
         faulty=faulty,
@@ -223,7 +223,7 @@ def view_of(
         ev_charging=ev_charging,
         recharging=charging & (spare_kwh < SHORT_KWH),
         running_down=discharging & ~sunny,
-        mostly_pv=sunny & (mean_pv >= _HALF * mean_load),
+        mostly_pv=sunny & (mean[Flow.PV] >= _HALF * mean[Flow.LOAD]),
         depleted=spare_kwh <= _ROUNDING_KWH,
         at_grid_limit=imported + exported > setup.at_limit_kw,
         unserved=unserved > _LITTLE_KW,

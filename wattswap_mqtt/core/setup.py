@@ -18,6 +18,7 @@ class Setup(NamedTuple):
 
     reserve_kwh: Floats
     grid_limit_kw: Floats  # 0 off grid
+    most_export_kw: Floats  # the same, negative
     at_limit_kw: Floats  # more than this through the grid connection is all it can take
     house_discharge_kw: Floats  # R2: what the battery gives the house at most
     sell_first_kw: Floats  # R3: surplus up to this is sold before any is stored
@@ -45,6 +46,7 @@ def setup_of(plant: Plant, switches: Switches) -> Setup:
     return Setup(
         reserve_kwh=plant.battery_kwh * switches.battery_reserve_pct * 0.01,
         grid_limit_kw=grid_limit,
+        most_export_kw=-grid_limit,
         at_limit_kw=plant.grid_limit_kw - 1e-6,
         house_discharge_kw=np.where(on_grid, plant.self_consumption_kw, plant.battery_kw),
         sell_first_kw=grid_limit * switches.market_enabled,

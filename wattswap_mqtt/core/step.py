@@ -40,7 +40,6 @@ class Surroundings(NamedTuple):
     weather: Weather
     minute: Minute
     cheap_tariff: bool
-    load_noise: float
     recorded: Powers | None = None
 
 
@@ -152,7 +151,7 @@ def _demand(
     mean_kw = state.base_load_kw
     if setup.any_follows_sun:
         mean_kw = np.where(setup.follows_sun, around.minute.quarter.mean_kw(time_s + dt_s / 2), mean_kw)
-    appliances = load.appliances_kw(plant, mean_kw, around.minute.swing, around.load_noise)
+    appliances = load.appliances_kw(plant, mean_kw, around.minute)
     if setup.any_follows_sun:
         np.copyto(appliances[Appliance.COOKING], around.minute.cooking_kw, where=setup.follows_sun)
     if around.recorded is not None and around.recorded.load is not None:
@@ -236,10 +235,11 @@ def _flows(setup: Setup, potential: Floats, demand: Demand, charge: Floats, disc
     Beyond the limit of import (0 off grid) charging is cut first, then the load; beyond that of export, the PV.
     """
     net = demand.net + charge - discharge
-    through = np.maximum(np.minimum(net, setup.grid_limit_kw), -setup.grid_limit_kw)
+    through = np.maximum(np.minimum(net, setup.grid_limit_kw), setup.most_export_kw)
     imported = np.maximum(through, ZERO)
     beyond = net - through
-    pv, ev_power, unserved, curtailed = potential, demand.ev, np.zeros(net.shape), np.zeros(net.shape)
+    pv, ev_power = potential, demand.ev
+    unserved = curtailed = np.zeros(net.shape)
     if np.count_nonzero(beyond):
         missing = np.maximum(beyond, ZERO)
         cut = np.minimum(charge, missing)
