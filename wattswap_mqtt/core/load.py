@@ -6,13 +6,11 @@ full power for some minutes: more often when the mean is high, so that their ene
 Appliances switch at whole minutes, which no sub-step crosses; so energies are the same at any time acceleration.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wattswap_mqtt.core import draws, ev
 from wattswap_mqtt.core.arrays import Floats, Ints
@@ -32,14 +30,8 @@ HEAVY_MINUTES = (4, 30)
 HEAVY_PARTS = (0.35, 0.65)
 """Of the energy for cooking and washing."""
 _PHASE_STREAM, _HEAVY_STREAM = 8, 12
-_RUNS = [
-    (kind, back) for kind, minutes in enumerate(HEAVY_MINUTES) for back in range(1 + (MINUTES + minutes - 2) // MINUTES)
-]
-"""What may be on in a quarter hour: the heavy appliances, each started in it, or so many before."""
-_RUN_KIND = [kind for kind, _ in _RUNS]
-_RUN_MINUTES = np.array([[HEAVY_MINUTES[kind]] for kind in _RUN_KIND], np.int8)
-_NEVER = 100
-
+_QUARTERS_BACK = -(-max(HEAVY_MINUTES) // MINUTES)
+"""What began so many quarter hours ago may still be on."""
 # Watts of a household of 1000 kWh a year, hour by hour; rows: season x (workday, Saturday, Sunday).
 # Source: the standard load profile H0, VDEW/BDEW (1999).
 _WATTS = np.array([
@@ -56,6 +48,32 @@ _WATTS = np.array([
 _QUARTERLY = np.array([np.interp(np.arange(96) / 4, np.arange(24) + 0.5, row, period=24) for row in _WATTS])
 
 
+class Runs(NamedTuple):
+    """The heavy appliances that are on in a quarter hour, in order of their start: (runs,) each."""
+
+    home: Ints
+    start: Ints  # in which minute; before the quarter hour began, if below 0
+    end: Ints
+    kw: Floats
+
+    def kw_in(self, minute: int, homes: int) -> Floats:
+        """Return what each home's take in a minute: (homes,)."""
+        on = np.flatnonzero((self.start <= minute) & (minute < self.end))
+        taken = np.zeros(homes)
+        np.add.at(taken, self.home[on], self.kw[on])
+        return taken
+
+    def followed_by(self, begun: Self) -> Self:
+        """Return the runs of the next quarter hour, in which others began."""
+        left = np.flatnonzero(self.end > MINUTES)
+        return type(self)(
+            np.concatenate((self.home[left], begun.home)),
+            np.concatenate((self.start[left] - MINUTES, begun.start)),
+            np.concatenate((self.end[left] - MINUTES, begun.end)),
+            np.concatenate((self.kw[left], begun.kw)),
+        )
+
+
 class Quarter(NamedTuple):
     """What is fixed for a quarter hour: how the profile's mean load goes (n,), and when appliances are on.
 
@@ -65,9 +83,10 @@ class Quarter(NamedTuple):
     start_s: float
     from_kw: Floats
     climb_kw: Floats  # until its end
-    phase: Ints  # (3, n): how many minutes into its cycle an appliance is when the quarter hour begins
-    heavy_start: NDArray[np.int8]  # (runs, n): in which minute a heavy appliance starts; before it began, if below 0
     driving_kw: Floats  # of a vehicle that is not plugged in
+    to_kw: Floats
+    phase: Ints  # (3, n): how many minutes into its cycle an appliance is when the quarter hour begins
+    runs: Runs
 
     def mean_kw(self, time_s: float) -> Floats:
         """Return the profile's mean load at a moment of this quarter hour."""
@@ -88,14 +107,12 @@ class Minute(NamedTuple):
         return self.start_s <= time_s < self.start_s + MINUTE_S
 
     def of(self, meters: slice | Ints) -> Self:
-        """Return the minute of some of the meters."""
+        """Return the minute of some of the meters; what only the minutes to come need stays that of all."""
         quarter = self.quarter
         return self._replace(
             quarter=quarter._replace(
                 from_kw=quarter.from_kw[meters],
                 climb_kw=quarter.climb_kw[meters],
-                phase=quarter.phase[:, meters],
-                heavy_start=quarter.heavy_start[:, meters],
                 driving_kw=quarter.driving_kw[meters],
             ),
             swing=self.swing[:, meters],
@@ -112,42 +129,64 @@ def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known:
     start_s = time_s // MINUTE_S * MINUTE_S
     quarter_s = time_s // QUARTER_S * QUARTER_S
     eventful = min(load_noise, 1.0)
-    quarter = known.quarter if known is not None and known.quarter.start_s == quarter_s else None
-    quarter = quarter or _quarter_from(quarter_s, plant, site, eventful)
+    quarter = known.quarter if known is not None else None
+    if quarter is None or quarter.start_s != quarter_s:
+        quarter = _quarter_from(quarter_s, plant, site, eventful, quarter)
     number = int((start_s - quarter_s) // MINUTE_S)
     wave = np.where((quarter.phase + number) % MINUTES < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0)
     swing, swing_limit_kw = wave * plant.appliance_swing * eventful, plant.swing_limit_kw * max(load_noise, 1.0)
-    on_for = np.int8(number) - quarter.heavy_start
-    cooking_kw = np.add.reduce(((on_for >= 0) & (on_for < _RUN_MINUTES)) * plant.heavy_kw[_RUN_KIND])
+    cooking_kw = quarter.runs.kw_in(number, len(plant.key))
     if eventful < 1.0:
         even_kw = plant.appliance_share[Appliance.COOKING] * quarter.mean_kw(start_s + MINUTE_S / 2)
         cooking_kw += even_kw * (1.0 - eventful)
     return Minute(start_s, quarter, swing, swing_limit_kw, cooking_kw)
 
 
-def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float) -> Quarter:
+def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float, known: Quarter | None) -> Quarter:
     index = int(start_s // QUARTER_S)
     drawn = np.stack([draws.uniform(plant.key, _PHASE_STREAM + row, index) for row in range(len(CYCLING))])
-    to_kw, from_kw, before_kw = (profile_kw(start_s + QUARTER_S * number, plant, site) for number in (1, 0, -1))
-    heavy_start = _heavy_start(index, plant, (to_kw, from_kw, before_kw), eventful)
-    phase, driving_kw = (drawn * MINUTES).astype(np.int64), ev.driving_kw(start_s, plant, site)
-    return Quarter(start_s, from_kw, to_kw - from_kw, phase, heavy_start, driving_kw)
+    before = known if known is not None and known.start_s == start_s - QUARTER_S else None
+    to_kw = profile_kw(start_s + QUARTER_S, plant, site)
+    begun = _begun(index, plant, to_kw, eventful)
+    if before is None:
+        from_kw, runs = profile_kw(start_s, plant, site), _runs_before(index, plant, site, eventful)
+    else:
+        from_kw, runs = before.to_kw, before.runs
+    return Quarter(
+        start_s,
+        from_kw,
+        to_kw - from_kw,
+        ev.driving_kw(start_s, plant, site),
+        to_kw,
+        (drawn * MINUTES).astype(np.int64),
+        runs.followed_by(begun),
+    )
 
 
-def _heavy_start(index: int, plant: Plant, means_kw: Sequence[Floats], eventful: float) -> NDArray[np.int8]:
-    """Return in which minute of a quarter hour each run of a heavy appliance starts, as likely as its energy asks.
+def _runs_before(index: int, plant: Plant, site: Site, eventful: float) -> Runs:
+    """Return the runs of the quarter hour before this, as far as they matter."""
+    runs = Runs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    for earlier in range(index - _QUARTERS_BACK, index):
+        to_kw = profile_kw(float(QUARTER_S * (earlier + 1)), plant, site)
+        runs = runs.followed_by(_begun(earlier, plant, to_kw, eventful))
+    return runs
 
-    `means_kw` are the mean loads at the end of this quarter hour and of those before: about when half of a run is over.
+
+def _begun(index: int, plant: Plant, mean_kw: Floats, eventful: float) -> Runs:
+    """Return the runs that begin in a quarter hour, as likely as the energy of heavy appliances asks.
+
+    `mean_kw` is the mean load at its end, about when half of a run is over.
     """
-    starts = np.full((len(_RUNS), len(plant.key)), _NEVER, np.int8)
-    cooking = plant.appliance_share[Appliance.COOKING]
-    for row, (kind, back) in enumerate(_RUNS):
-        part = eventful * HEAVY_PARTS[kind] * MINUTES / HEAVY_MINUTES[kind]
-        likelihood = part * cooking * means_kw[back] / plant.heavy_kw[kind]
-        drawn = draws.uniform(plant.key, _HEAVY_STREAM + kind, index - back)
-        begun = np.flatnonzero(drawn < likelihood)
-        starts[row, begun] = np.floor(MINUTES * (drawn[begun] / likelihood[begun])) - MINUTES * back
-    return starts
+    found = []
+    cooking_kw = plant.appliance_share[Appliance.COOKING] * mean_kw
+    for kind, (minutes, part) in enumerate(zip(HEAVY_MINUTES, HEAVY_PARTS, strict=True)):
+        kw = plant.heavy_kw[kind]
+        likelihood = cooking_kw * (eventful * part * MINUTES / minutes) / kw
+        drawn = draws.uniform(plant.key, _HEAVY_STREAM + kind, index)
+        home = np.flatnonzero(drawn < likelihood)
+        start = (MINUTES * (drawn[home] / likelihood[home])).astype(np.int64)
+        found.append(Runs(home, start, start + minutes, kw[home]))
+    return Runs(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def profile_kw(time_s: float, plant: Plant, site: Site) -> Floats:
