@@ -182,7 +182,7 @@ def test_all_that_is_retained_is_got_from_a_broker_that_queues_only_so_much(as_d
     for number in range(1, 3_001):
         meter = f"wattswap/meter/meter_{number:05d}"
         probe.send(f"{meter}/availability", "online", retain=True)
-        probe.send(f"{meter}/switches", '{"daytime": false}', retain=True)
+        probe.send(f"{meter}/switches", '{"daytime": false}' + " " * 4_000, retain=True)  # more than a socket holds
     Device(probe)
     served = serve(as_debian_has_it)
     wait_until(lambda: len(served.bridge.latest.meters) == 3_001, "all meters are known")

@@ -193,6 +193,19 @@ def test_what_waits_for_its_turn_arrives_in_order(serve, probe, broker_address, 
     assert served.connection.dropped == 0
 
 
+def test_what_is_retained_is_told_again_when_it_is_asked_for(serve, probe, broker_address):
+    for number in range(3):
+        probe.publish(f"in/{number}", str(number), retain=True)
+    served = connected(serve(broker_address, subscriptions=[("in/+", 1)]))
+    wait_until(lambda: len(served.messages) == 3, "all is told")
+    served.do(lambda: served.connection.fetch(["in/2", "in/0", "in/nothing"]))
+    wait_until(lambda: len(served.messages) == 5, "two are told again")
+    assert {(message.topic, message.payload) for message in served.messages[3:]} == {("in/0", b"0"), ("in/2", b"2")}
+    assert all(message.retain for message in served.messages)
+    served.do(lambda: served.connection.fetch(["in/1"]))
+    wait_until(lambda: len(served.messages) == 6, "the third is told again")
+
+
 def test_it_comes_back_after_the_broker_was_away(serve, broker, make_probe, caplog):
     caplog.set_level(logging.INFO, "wattswap_mqtt.mqtt")
     served = connected(serve(broker.address, subscriptions=[("in/#", 1)]))

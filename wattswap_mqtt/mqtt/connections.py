@@ -122,6 +122,12 @@ class AsyncConnection(Link):
         if self.connected:
             self._run_in(0.0)
 
+    def fetch(self, topics: Sequence[str]) -> None:
+        """Let the broker tell once more what it retains of these topics, from the loop's next turn on."""
+        super().fetch(topics)
+        if self.connected:
+            self._run_in(0.0)
+
     async def close(self) -> None:
         """Send what is queued, say goodbye to the broker, close; takes `CLOSE_TIMEOUT_S` at most."""
         with contextlib.suppress(TimeoutError):

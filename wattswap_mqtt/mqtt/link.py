@@ -110,6 +110,7 @@ class Link(ABC):
         self._inbox: list[Message] = []
         self._frames = FrameQueue()
         self._refused = 0
+        self._fetched: list[str] = []
         self._waiting = MessageQueue(QUEUED)
         self._unacknowledged: dict[int, Message] = {}
         self._kept: deque[Message] = deque()
@@ -164,6 +165,19 @@ class Link(ABC):
         self._fill()
         if self._frames:  # more than a block
             self._write()
+
+    def fetch(self, topics: Sequence[str]) -> None:
+        """Let the broker tell once more what it retains of these topics (with QoS 0, as if it came for the first time).
+
+        They are subscribed to until the next call, so they must not be among the subscriptions.
+        """
+        if not self.connected or self._client is None:
+            return
+        if self._fetched:
+            self._client.unsubscribe(self._fetched)
+        if topics:
+            self._client.subscribe([(topic, 0) for topic in topics])
+        self._fetched = list(topics)
 
     def _keep(self, message: Message) -> bool:
         self._kept.append(message)
@@ -342,6 +356,8 @@ class Link(ABC):
     def _note_suback(
         self, _client: object, _data: object, _mid: int, reasons: Sequence[ReasonCode], _more: object
     ) -> None:
+        if self._subscribed:
+            return  # of a `fetch`
         self._subscribed = True
         for (topic_filter, _), reason in zip(self._subscriptions, reasons, strict=False):
             if reason.is_failure:
@@ -366,6 +382,7 @@ class Link(ABC):
             self._socket.close()
         self._client = self._socket = None
         self._frames.clear()
+        self._fetched.clear()
         later, self._kept = self._kept, deque()
         for message in (*self._unacknowledged.values(), *self._waiting.clear(), *later):
             if not message.retain:

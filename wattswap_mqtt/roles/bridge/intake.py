@@ -20,6 +20,7 @@ from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.mqtt import AsyncConnection, Message
 from wattswap_mqtt.roles.bridge.ask import Asker
 from wattswap_mqtt.roles.bridge.events import Happenings
+from wattswap_mqtt.roles.bridge.gaps import Gaps
 from wattswap_mqtt.roles.bridge.latest import Community, Latest
 from wattswap_mqtt.roles.bridge.live import MESSAGE, Live
 from wattswap_mqtt.store.history import History
@@ -60,6 +61,7 @@ class Bridge:
         )
         self.readers = asyncio.Semaphore(READERS)
         """Held by whoever reads the history."""
+        self.gaps = Gaps(self.latest, self.connection, self.topics)
         self.asker = Asker(self.connection, self.topics)
         self.history: History
         self.events: Happenings
@@ -76,11 +78,14 @@ class Bridge:
         self.events = Happenings("event", self.history)
         self.trades = Happenings("trade", self.history)
         await self.connection.start()
+        self._watching = asyncio.create_task(self.gaps.watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Say goodbye to the broker and write what is pending."""
         self.live.close()
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
         await self.connection.close()
         self.history.close()
 

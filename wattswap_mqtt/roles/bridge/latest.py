@@ -6,7 +6,7 @@ Nothing is parsed when it arrives, ten thousand times a second; a snapshot is lo
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -140,6 +140,13 @@ class Latest:
     def names(self) -> list[str]:
         """Return the ids of all meters that are not gone, sorted."""
         return sorted(name for name, meter in self.meters.items() if not self._is_gone(meter))
+
+    def untold(self) -> Iterator[tuple[str, str]]:
+        """Yield (meter, name) of each retained topic that every meter has, and that was not told."""
+        for meter_id, meter in self.meters.items():
+            for name in ("availability", "switches", "scenario"):
+                if getattr(meter, name) is None and not self._is_gone(meter):
+                    yield meter_id, name
 
     def is_online(self, meter_id: str) -> bool:
         """Tell whether the meter sends: its own availability and its community's."""
