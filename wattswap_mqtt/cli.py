@@ -5,7 +5,7 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +15,13 @@ from wattswap_mqtt.config import Settings, flag_of, load_settings
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
 
 Command = Callable[[argparse.Namespace], int | None]
+
+SIMULATED = (
+    "meters", "community", "seed", "start", "latitude", "longitude", "tz", "load_noise", "load_csv", "pv_csv", "bots",
+    "import_price", "feed_in_price", "price_csv", "price_floor", "price_cap", "max_open_orders", "auto_buy_price",
+    "log_level",
+)  # fmt: skip
+"""The settings that homes without MQTT depend on; the help of `simulate` leaves out the others."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help shows what there is\n")
 
 
-class Help(argparse.HelpFormatter):
+class Help(argparse.RawDescriptionHelpFormatter):
     """A little wider than argparse's own."""
 
     def __init__(self, prog: str) -> None:
@@ -97,7 +104,8 @@ def _parser() -> Parser:
     add("simulator", _roles("simulator"), "the virtual meters alone: the device side of MQTT")
     add("bridge", _roles("bridge"), "REST, live stream, dashboard and history alone")
 
-    _add_simulate(add("simulate", _simulate, "homes over days to years without MQTT, as fast as the machine goes"))
+    summary = "homes over days to years without MQTT, as fast as the machine goes"
+    _add_simulate(add("simulate", _simulate, summary, settings=False))
 
     watch = add("watch", _watch, "a live table of meters in the terminal")
     watch.add_argument("--meter", action="append", metavar="ID", help="only this meter (may be repeated)")
@@ -142,28 +150,41 @@ def _add_homeassistant(commands: "argparse._SubParsersAction[Parser]", add: "Cal
 
 
 def _add_simulate(parser: Parser) -> None:
+    parser.usage = "wattswap simulate [--days N | --years N | --until ISO] [--output FILE] …"
+    parser.description = f"{parser.description} Prints what it all adds up to."
+    parser.epilog = (
+        "examples:\n"
+        "  wattswap simulate --meters 20 --days 7\n"
+        "  wattswap simulate --meters 1000 --years 1 --start 2026-01-01 --output year.parquet --plot year.svg\n"
+        "  wattswap simulate --meters 1 --load-csv load.csv --price-csv prices.csv --years 1 --summary summary.json\n"
+        "\ndocs/simulate.md tells of columns, units, speed and how to read the files."
+    )
     group = parser.add_argument_group("the run")
-    group.add_argument("--days", type=float, help="how long, in days [1]")
-    group.add_argument("--years", type=int, help="how long, in years of the calendar")
+    group.add_argument("--days", type=float, metavar="N", help="how long, in days [1]")
+    group.add_argument("--years", type=int, metavar="N", help="how long, in years of the calendar")
     group.add_argument("--until", metavar="ISO", help="when it ends; in --tz unless it says otherwise")
-    group.add_argument("--step", default="1m", help="length of a step, from 1s to 1m [%(default)s]")
+    group.add_argument("--step", metavar="TIME", default="1m", help="length of a step, from 1s to 1m [%(default)s]")
     group.add_argument(
-        "--resolution", default="15m", help="a row for each home and so long, up to 1h, or 1d [%(default)s]"
+        "--resolution",
+        metavar="TIME",
+        default="15m",
+        help="a row for each home and so long: whole steps, up to 1h, or 1d [%(default)s]",
     )
     group.add_argument("--output", type=Path, metavar="FILE", help="write the rows: .csv or .parquet")
     group.add_argument("--summary", type=Path, metavar="FILE", help="write the summary, of each home too, as JSON")
     group.add_argument("--plot", type=Path, metavar="FILE", help="draw the run: .svg or .png")
-    group.add_argument("--jobs", type=int, help="processes that share the homes [one a core]")
+    group.add_argument("--jobs", type=int, metavar="N", help="processes that share the homes [one a core]")
     group.add_argument(
         "--switch",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set a switch of all homes (may be repeated)",
+        help="set a switch of all homes, such as sun_mode=auto (may be repeated)",
     )
+    _add_settings(parser, shown=SIMULATED)
 
 
-def _add_settings(parser: Parser) -> None:
+def _add_settings(parser: Parser, shown: Collection[str] = tuple(Settings.model_fields)) -> None:
     group = parser.add_argument_group(
         "settings",
         "each is an environment variable (WATTSWAP_HTTP_PORT) and a key of the TOML file (http_port) as well",
@@ -174,7 +195,8 @@ def _add_settings(parser: Parser) -> None:
         if field.default is not None:
             text += f" (default: {field.default})"
         metavar = name.rpartition("_")[2].upper()
-        group.add_argument(flag_of(name), metavar=metavar, default=argparse.SUPPRESS, help=text.replace("%", "%%"))
+        words = text.replace("%", "%%") if name in shown else argparse.SUPPRESS
+        group.add_argument(flag_of(name), metavar=metavar, default=argparse.SUPPRESS, help=words)
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from wattswap_mqtt import cli
 from wattswap_mqtt.config import Settings, load_settings
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
 from wattswap_mqtt.core.records import Flow, Register
@@ -274,3 +275,24 @@ def test_plots_by_the_day_and_by_the_month(tmp_path, monkeypatch, ending, begins
     assert seen[0].startswith(begins)
     assert seen[1].startswith(begins)
     assert seen[0] != seen[1]
+
+
+class Noting:
+    """Settings that note which of them are read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.read = set()
+
+    def __getattr__(self, name):
+        if name in Settings.model_fields:
+            self.read.add(name)
+            return getattr(self._settings, name)
+        return getattr(Settings, name).fget(self)  # a property: what it reads counts
+
+
+def test_the_help_shows_the_settings_that_homes_depend_on():
+    settings = Noting(settings_for())
+    assert settings.start_s is None
+    found_community(settings, START_S)
+    assert settings.read | {"log_level"} == set(cli.SIMULATED)
