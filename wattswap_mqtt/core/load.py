@@ -25,6 +25,9 @@ MINUTES = 15
 ON_MINUTES = np.array([[8], [5], [2]])
 """Of each quarter hour, in which a cycling appliance is on."""
 DUTY = ON_MINUTES / MINUTES
+_CYCLES = np.tile(np.where(np.arange(MINUTES) < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0), 2)
+_CYCLE_ROWS = _CYCLES.shape[1] * np.arange(len(CYCLING))[:, np.newaxis]
+"""Two cycles of each cycling appliance, minute by minute, in one row after the other: where the rows begin."""
 HEAVY_MINUTES = (4, 30)
 """How long a kettle or a hob, an oven or a tumble dryer takes its power."""
 HEAVY_PARTS = (0.35, 0.65)
@@ -58,10 +61,8 @@ class Runs(NamedTuple):
 
     def kw_in(self, minute: int, homes: int) -> Floats:
         """Return what each home's take in a minute: (homes,)."""
-        on = np.flatnonzero((self.start <= minute) & (minute < self.end))
-        taken = np.zeros(homes)
-        np.add.at(taken, self.home[on], self.kw[on])
-        return taken
+        taken = np.bincount(self.home, self.kw * ((self.start <= minute) & (minute < self.end)), homes)
+        return taken.astype(np.float64, copy=False)  # of nothing it makes integers
 
     def followed_by(self, begun: Self) -> Self:
         """Return the runs of the next quarter hour, in which others began."""
@@ -85,7 +86,7 @@ class Quarter(NamedTuple):
     climb_kw: Floats  # until its end
     driving_kw: Floats  # of a vehicle that is not plugged in
     to_kw: Floats
-    phase: Ints  # (3, n): how many minutes into its cycle an appliance is when the quarter hour begins
+    phase: Ints  # (3, n): where in `_CYCLES` an appliance is when the quarter hour begins
     runs: Runs
 
     def mean_kw(self, time_s: float) -> Floats:
@@ -133,7 +134,7 @@ def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known:
     if quarter is None or quarter.start_s != quarter_s:
         quarter = _quarter_from(quarter_s, plant, site, eventful, quarter)
     number = int((start_s - quarter_s) // MINUTE_S)
-    wave = np.where((quarter.phase + number) % MINUTES < ON_MINUTES, 1.0 / DUTY - 1.0, -1.0)
+    wave = _CYCLES.take(quarter.phase + number)
     swing, swing_limit_kw = wave * plant.appliance_swing * eventful, plant.swing_limit_kw * max(load_noise, 1.0)
     cooking_kw = quarter.runs.kw_in(number, len(plant.key))
     if eventful < 1.0:
@@ -158,7 +159,7 @@ def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float, kno
         to_kw - from_kw,
         ev.driving_kw(start_s, plant, site),
         to_kw,
-        (drawn * MINUTES).astype(np.int64),
+        (drawn * MINUTES).astype(np.int64) + _CYCLE_ROWS,
         runs.followed_by(begun),
     )
 
