@@ -291,13 +291,45 @@ def test_a_flood_is_not_queued_without_bound(embedded):
             thread.start()
         waiting = embedded.broker._broker._broadcast_queue
         longest = 0
-        while longest == 0 or waiting.qsize() > 0:
+        while any(thread.is_alive() for thread in sending):
             longest = max(longest, waiting.qsize())
             time.sleep(0.001)
-        for thread in sending:
-            thread.join()
         assert all(client.is_served() for client in flood)
     assert longest <= BACKLOG + 10 * len(flood)
+
+
+def test_a_message_that_cannot_be_delivered_stops_no_other(embedded, caplog, make_probe):
+    """Whatever goes wrong with one, those before and after it come, and in their order."""
+    broker = embedded.broker._broker
+    deliver = broker._matches
+
+    def fails_for_one(topic: str, topic_filter: str) -> bool:
+        if topic == "m/bad":
+            raise RuntimeError("dictionary changed size during iteration")
+        return deliver(topic, topic_filter)
+
+    broker._matches = fails_for_one
+    probe, sender = make_probe(embedded.address), make_probe(embedded.address)
+    probe.subscribe("m/#")
+    for number in range(50):
+        sender.publish("m/good", str(number), number % 2)
+        sender.publish("m/bad", "x", number % 2)
+    probe.wait_for("m/good", lambda message: message.payload == b"49")
+    assert [message.payload for message in probe.received] == [b"%d" % number for number in range(50)]
+    assert caplog.text.count("a message was not delivered to everybody") == 50
+
+
+def test_a_subscriber_that_goes_while_it_is_sent_to_stops_nobody_else(embedded, make_probe):
+    """What cannot be sent to it any more is nobody else's trouble."""
+    probe, sender = make_probe(embedded.address), make_probe(embedded.address)
+    probe.subscribe("m/#")
+    for number in range(30):
+        with RawClient(embedded.address, connect_packet(f"brief{number}")) as brief:
+            brief.sock.sendall(subscribe_packet("m/#", 1))
+            assert brief.packet()[0] == SUBACK
+            sender.publish("m/a", str(number), 1)
+    probe.wait_for("m/a", lambda message: message.payload == b"29")
+    assert [message.payload for message in probe.received] == [b"%d" % number for number in range(30)]
 
 
 # What plain amqtt does.  A test that fails here is good news: the override it names can go.

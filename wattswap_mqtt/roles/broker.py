@@ -116,7 +116,7 @@ class _Reader(StreamReaderAdapter):
             await asyncio.sleep(0.005)
             self.heard_s = self._clock()
         if n == 1:
-            await asyncio.sleep(0)  # let others have a turn between packets: from Python 3.12 on, amqtt does not
+            await asyncio.sleep(0)  # between packets let others have a turn, and the packet before: amqtt does not
         data = await super().read(n)
         self.heard_s = self._clock()
         return data
@@ -284,6 +284,30 @@ class _Broker(amqtt.Broker):
             if not await self._handle_message_delivery(session, handler, _done(message)):
                 self._serving[self._tasks[handler]].abort()
                 return
+
+    async def _broadcast_loop(self) -> None:
+        """Deliver what was passed on until the broker shuts down; amqtt makes two tasks more for each message."""
+        delivering = asyncio.create_task(self._deliver())
+        try:
+            await asyncio.wait([self._broadcast_shutdown_waiter])
+        finally:
+            ending = (delivering, *self._tasks_queue)
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _deliver(self) -> None:
+        """Deliver message by message; the sending of each, to each subscriber, is a task of its own."""
+        sending = self._tasks_queue
+        while True:
+            while sending and sending[0].done():
+                task = sending.popleft()
+                if not task.cancelled() and (problem := task.exception()) is not None:
+                    logger.debug("a message was not sent to a client: %r", problem)
+            try:
+                await self._run_broadcast(sending)
+            except Exception:
+                logger.exception("a message was not delivered to everybody")
 
     async def _subscribe(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
         while True:
