@@ -38,6 +38,10 @@ WATCH_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 1.0
 BACKLOG = 1_000
 """So many messages not yet passed on, and no more are read for now."""
+A_TURN = 8
+"""So many bytes of headers are read from one client, two or three a packet, before it is the turn of others."""
+SENT_TOGETHER = 64 * 1024
+"""As many bytes as are sent to a client together."""
 
 T = TypeVar("T")
 
@@ -108,6 +112,7 @@ class _Reader(StreamReaderAdapter):
         self.keepalive_s: float | None = None
         """None before CONNECT, 0 if the client promises none."""
         self._backlog = backlog
+        self._read_singly = 0
         self._clock = asyncio.get_running_loop().time
         self.heard_s = self._clock()
 
@@ -115,8 +120,10 @@ class _Reader(StreamReaderAdapter):
         while self._backlog() > BACKLOG:
             await asyncio.sleep(0.005)
             self.heard_s = self._clock()
-        if n == 1:
-            await asyncio.sleep(0)  # between packets let others have a turn, and the packet before: amqtt does not
+        if n == 1:  # of a packet's header
+            self._read_singly += 1
+            if self._read_singly % A_TURN == 0 or self._reader.at_eof():
+                await asyncio.sleep(0)  # let others have a turn, and at the end the packets before: amqtt does not
         data = await super().read(n)
         self.heard_s = self._clock()
         return data
@@ -130,22 +137,42 @@ class _Reader(StreamReaderAdapter):
 
 
 class _Writer(StreamWriterAdapter):
-    """Knows since when its client has taken nothing: what waits for such a client fills the memory as well."""
+    """Sends together what is written in one turn of the loop, and knows since when its client has taken nothing.
+
+    What waits for such a client fills the memory as well.
+    """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         super().__init__(writer)
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._unsent = bytearray()
         self._blocked_since_s: float | None = None
 
+    def write(self, data: bytes) -> None:
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent += data
+        if len(self._unsent) > SENT_TOGETHER:
+            self._send()
+
+    def _send(self) -> None:
+        if self._unsent:
+            super().write(bytes(self._unsent))
+            self._unsent.clear()
+
+    async def close(self) -> None:
+        self._send()
+        await super().close()
+
     async def drain(self) -> None:
-        self._blocked_since_s = self._clock()
+        self._blocked_since_s = self._loop.time()
         try:
             await super().drain()
         finally:
             self._blocked_since_s = None
 
     def stalled(self) -> bool:
-        return self._blocked_since_s is not None and self._clock() - self._blocked_since_s > STALL_TIMEOUT_S
+        return self._blocked_since_s is not None and self._loop.time() - self._blocked_since_s > STALL_TIMEOUT_S
 
 
 class _Broker(amqtt.Broker):
