@@ -132,6 +132,24 @@ def test_homes_that_trade_stay_in_one_process(tmp_path, monkeypatch):
     assert summary.all["token_earnings_apt"] == pytest.approx(summary.all["export_revenue_apt"], abs=1e-4)
 
 
+def test_what_happens_on_the_market_does_not_pile_up(tmp_path, monkeypatch):
+    founded = []
+
+    def founding(*args):
+        founded.append(found_community(*args))
+        return founded[0]
+
+    monkeypatch.setattr("wattswap_mqtt.headless.homes.found_community", founding)
+    wish = plan(Span(days=0.5), switches=["market_enabled=on", "sun_mode=auto"])
+    summary = run(tmp_path, wish, settings_for(bots=2, auto_buy_price=0.2))
+    assert summary.all["token_earnings_apt"] > 0.0
+    [community] = founded
+    changes = community.exchange.take_changes()
+    assert (community.take_events(), changes.orders, changes.entries) == ([], [], [])
+    assert community.exchange.tape.take() == []
+    assert community.exchange.tape.trades(1) != []
+
+
 def test_the_summary_adds_up(tmp_path):
     summary = run(tmp_path, plan(Span(days=2), switches=["sun_mode=auto"]))
     document = json.loads((tmp_path / "summary.json").read_text())

@@ -68,7 +68,14 @@ def _advance(community: Community, end_s: float, cost_apt: Floats) -> None:
         quotes, before = community.tariff.quote(community.clock_s), community.state.registers
         stop_s = min((math.floor(community.clock_s / PRICED_S) + 1.0) * PRICED_S, end_s)
         community.advance(stop_s - community.clock_s)
-        community.take_events()
+        _forget(community)
         added = community.state.registers - before
         cost_apt[0] += added[Register.IMPORTED] * (quotes.ask_utok * 1e-6)
         cost_apt[1] += added[Register.EXPORTED] * (quotes.bid_utok * 1e-6)
+
+
+def _forget(community: Community) -> None:
+    """Take what a live system tells and saves, so that it does not pile up."""
+    community.take_events()
+    community.exchange.take_changes()
+    community.exchange.tape.take()
