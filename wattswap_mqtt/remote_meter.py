@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from threading import Event
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,14 +24,22 @@ PATIENCE_S = 5.0
 Json = Mapping[str, Any]
 
 
+class CutShortError(WattSwapError):
+    """Somebody does not want to wait any longer."""
+
+
 class RemoteMeter:
     """A connection to the broker of `settings`, and what came in on the topics of one meter.
 
-    `patience_s` is how long it is waited for a state, or an answer.
+    `patience_s` is how long it is waited for a state, or an answer.  When another thread has set `cut_short`, whatever
+    waits raises `CutShortError` once something comes in.
     """
 
-    def __init__(self, settings: Settings, meter_id: str, *, patience_s: float | None = None) -> None:
+    def __init__(
+        self, settings: Settings, meter_id: str, *, patience_s: float | None = None, cut_short: Event | None = None
+    ) -> None:
         self.meter_id = meter_id
+        self._cut_short = cut_short or Event()
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._topics = topics = Topics(settings.base_topic, settings.discovery_prefix)
         self._kinds: dict[str, Callable[[Json], None]] = {
@@ -228,4 +237,6 @@ class RemoteMeter:
             rest_s = until_s - time.monotonic()
             if rest_s <= 0:
                 raise otherwise()
+            if self._cut_short.is_set():
+                raise CutShortError
             self._connection.wait(rest_s)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 from rich.console import Console
 
@@ -21,7 +23,7 @@ from wattswap_mqtt.core.expectations import Finding, judge
 from wattswap_mqtt.core.plant import meter_ids
 from wattswap_mqtt.core.scenarios import QUARTER_S, Scenario, scenario_named
 from wattswap_mqtt.core.trace import Trace
-from wattswap_mqtt.remote_meter import RemoteMeter
+from wattswap_mqtt.remote_meter import CutShortError, RemoteMeter
 from wattswap_mqtt.scenario_report import Played, report
 
 SAMPLES_A_QUARTER = 20
@@ -95,15 +97,22 @@ def _private(settings: Settings, directory: Path) -> Settings:
 
 
 async def _play_privately(settings: Settings, parts: Sequence[Part], options: Options) -> int:
-    async with running(settings, ("broker", "simulator")) as system:
-        return await asyncio.to_thread(_play_all, system.settings, parts, options)
+    cut_short = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, cut_short.set)
+    try:
+        async with running(settings, ("broker", "simulator")) as system:
+            return await asyncio.to_thread(_play_all, system.settings, parts, options, cut_short)
+    except CutShortError:
+        raise KeyboardInterrupt from None
 
 
-def _play_all(settings: Settings, parts: Sequence[Part], options: Options) -> int:
+def _play_all(settings: Settings, parts: Sequence[Part], options: Options, cut_short: Event | None = None) -> int:
     meter_id = options.meter_id or meter_ids(settings.community, 1)[0]
     patience_s = REAL_METER_PATIENCE_S if options.expect_only else None
     played: list[Played] = []
-    with RemoteMeter(settings, meter_id, patience_s=patience_s) as meter, _progress(len(parts)) as progress:
+    remote = RemoteMeter(settings, meter_id, patience_s=patience_s, cut_short=cut_short)
+    with remote as meter, _progress(len(parts)) as progress:
         if options.expect_only:
             played = [_watched(meter, part.scenario, progress(number, part)) for number, part in enumerate(parts)]
         else:

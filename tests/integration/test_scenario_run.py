@@ -121,6 +121,18 @@ def test_cut_short_it_leaves_the_meter_as_it_was(system, another_home, tmp_path,
     assert put_back(another_home)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_private_run_that_is_cut_short_ends_in_order(number):
+    command = [sys.executable, "-m", "wattswap_mqtt", "scenario", "run", "1", "--accelerate", "1"]
+    process = Process([*command, "--log-level", "info"])
+    process.wait_to_say("connected to the broker", "err")
+    process.send(number)
+    assert process.end(number) == 130
+    assert process.said["out"] == ""
+    assert process.said["err"].endswith("wattswap: interrupted\n")
+    assert not re.search("Traceback|ERROR|WARNING", process.said["err"]), process.said["err"]
+
+
 def test_failed_it_leaves_the_meter_as_it_was(system, another_home, tmp_path):
     process = playing(system, another_home, tmp_path)
     another_home.publish("wattswap/meter/demo_meter/switch/fault_inject/set", '{"dropout_prob": 1}')
