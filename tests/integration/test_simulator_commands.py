@@ -13,6 +13,7 @@ from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.switches import SWITCHES
 
 STATUS = "wattswap/community/main/status"
+FLOOD = 500
 
 
 @pytest.fixture
@@ -307,3 +308,30 @@ def test_events_tell_what_happened_in_order(meter):
     alarms = [e["event_type"] for e in meter.payloads("event") if e.get("code") == "grid_disconnected"]
     assert alarms == ["alarm_raised", "alarm_cleared"]
     wait_until(lambda: meter.probe.latest(STATUS), "ticks go on")
+
+
+def test_a_flood_for_one_meter_holds_up_no_other(probe, simulate, monkeypatch):
+    """Of many that wait each meter has its turn, and the answers to some have been sent before more are carried out."""
+    monkeypatch.setattr("wattswap_mqtt.roles.simulator.simulator.CATCH_UP_S", 60.0)  # however slow the machine is
+    simulator = simulate(meters=2, publish_interval=60).simulator
+    obey, batches, backed_up = simulator._device.obey, [], []
+
+    def watched(messages):
+        while not batches and len(messages) + len(simulator._inbox) <= FLOOD:
+            simulator._connection.wait(0.01)  # until all have come
+        backed_up.append(simulator._connection.backed_up)
+        batches.append([message.payload for message in messages])
+        obey(messages)
+
+    simulator._device.obey = watched
+    for number in range(FLOOD):
+        probe.publish("wattswap/meter/demo_meter/switch/battery_reserve_pct/set", str(number % 100), 1)
+    probe.subscribe("wattswap/meter/+/ack")
+    probe.publish("wattswap/meter/meter_00002/switch/daytime/set", "ON", 1)
+    wait_until(lambda: sum(map(len, batches)) > FLOOD, "all were carried out")
+    assert b"ON" in batches[1]
+    assert [payload for batch in batches for payload in batch if payload != b"ON"] == [
+        b"%d" % (number % 100) for number in range(FLOOD)
+    ]
+    assert not any(backed_up)
+    probe.wait_for("wattswap/meter/meter_00002/ack")

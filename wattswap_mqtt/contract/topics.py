@@ -248,6 +248,11 @@ class Topics:
         """Split a meter's topic into (meter id, what is below it); None for any other topic or an impossible id."""
         return self._split(topic, f"{self.base}/meter/")
 
+    def meter_of(self, topic: str) -> str | None:
+        """Return the id of the meter that a topic is about, None for any other topic."""
+        split = self.parse(topic)
+        return split and split[0]
+
     def parse_community(self, topic: str) -> tuple[str, str] | None:
         """Split a community's topic into (community id, what is below it); None for any other topic."""
         return self._split(topic, f"{self.base}/community/")

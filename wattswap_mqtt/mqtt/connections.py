@@ -58,6 +58,10 @@ class Connection(Link):
                 return
             woken = self._select(min(rest_s, self._patience_s()))
 
+    def flush(self) -> None:
+        """Write what waits, acknowledgements of what came too, as far as the socket takes it; `wait()` does so, too."""
+        self._write()
+
     def wake(self) -> None:
         """End the present `wait()`, or the next one; the one call for other threads."""
         with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits

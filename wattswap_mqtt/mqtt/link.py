@@ -139,6 +139,11 @@ class Link(ABC):
         """How many messages wait to be sent (QoS 0) or acknowledged (QoS 1)."""
         return len(self._frames) + len(self._waiting) + len(self._unacknowledged) + len(self._kept)
 
+    @property
+    def backed_up(self) -> bool:
+        """Whether there are messages with QoS 1 that wait to be sent, until others are acknowledged."""
+        return self.connected and len(self._unacknowledged) > IN_FLIGHT
+
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
         """Queue one message; return False if it is dropped.  Of one topic with QoS 0 only the latest waits."""
         message = Message(topic, payload, qos, retain)

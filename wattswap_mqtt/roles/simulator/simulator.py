@@ -17,6 +17,7 @@ from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.founding import found_community
 from wattswap_mqtt.mqtt import Connection, Message
 from wattswap_mqtt.roles.simulator.device import Device
+from wattswap_mqtt.roles.simulator.inbox import Inbox
 from wattswap_mqtt.roles.simulator.pace import Pace
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.roles.simulator.publisher import Publisher
@@ -24,7 +25,7 @@ from wattswap_mqtt.roles.simulator.publisher import Publisher
 logger = logging.getLogger(__name__)
 
 CATCH_UP_S = 0.25
-"""At most so long is spent on simulating time that is overdue before commands are looked at again."""
+"""At most so long is spent on simulating time that is overdue, or on sending, before commands are looked at again."""
 AT_ONCE = 100
 """So many commands are carried out before it is looked whether a tick is due."""
 WAITING = 4000
@@ -51,7 +52,7 @@ class Simulator:
         self._community = found_community(settings, begin_s)
         self.announced = threading.Event()
         """Set once the first states are on their way."""
-        self._inbox: list[Message] = []
+        self._inbox = Inbox(topics.meter_of)
         self._pace = Pace(settings.publish_interval)
         with ExitStack() as undo:
             persistence = Persistence(settings.data_dir / f"community-{settings.community}.sqlite", self._community)
@@ -90,6 +91,7 @@ class Simulator:
             while not stop.is_set():
                 self._take_in()
                 self._obey()
+                self._let_answers_go()
                 self._tick()
             self._device.save(last=True)
 
@@ -118,12 +120,19 @@ class Simulator:
         while waiting + 1 < len(self._inbox) < WAITING:
             waiting = len(self._inbox)
             self._connection.wait(QUICK_SUCCESSION_S)
+        if len(self._inbox) > 1:
+            self._connection.flush()  # the broker can send the next ones while these are carried out
 
     def _obey(self) -> None:
         """Carry out what has arrived, as far as it does not hold up the ticks."""
-        messages = self._inbox[:AT_ONCE]
-        del self._inbox[:AT_ONCE]
-        self._device.obey(messages)
+        self._device.obey(self._inbox.take(AT_ONCE))
+
+    def _let_answers_go(self) -> None:
+        """Wait a little, while no tick is due, until nothing waits to be sent: so the next answer leaves at once."""
+        now_s = time.monotonic()
+        until_s = now_s + min(self._pace.wait_s(now_s), CATCH_UP_S)
+        while self._connection.backed_up and len(self._inbox) < WAITING and time.monotonic() < until_s:
+            self._connection.wait(QUICK_SUCCESSION_S)
 
     def _tick(self) -> None:
         """Simulate what is due, as far as it can be done in a short time, and publish once; nothing, if none is due."""
@@ -139,7 +148,7 @@ class Simulator:
 
     def _on_message(self, message: Message) -> None:
         payload = message.payload[: MAX_PAYLOAD + 1]  # what is too large is refused whatever it is
-        self._inbox.append(replace(message, payload=payload))
+        self._inbox.add(replace(message, payload=payload))
 
     def _on_connect(self) -> None:
         self._publisher.announce()
