@@ -285,6 +285,26 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(free_port, tmp_path, c
 # Time.
 
 
+def test_the_answer_does_not_wait_until_a_large_community_is_told_of_its_clock(probe, simulate):
+    probe.subscribe("wattswap/#")
+    meters = 400
+    running = simulate(meters=meters, publish_interval=1.0)
+    first, last = Meter(probe), Meter(probe, f"meter_{meters:05d}")
+    wait_until(lambda: first.payloads("event"), "all is announced")
+    first.set("time_acceleration", "2")
+    wait_until(lambda: last.switches()["time_acceleration"] == 2, "the last meter has it too")
+    told = [
+        message.topic
+        for message in probe.received
+        if message.topic == f"{first.topic}/ack" or (message.topic.endswith("/switches") and b":2.0" in message.payload)
+    ]
+    assert len(told) == meters + 1
+    assert told.index(f"{first.topic}/ack") <= 101  # its own, and a hundred
+    first.set("time_acceleration", "3")
+    running.stop()
+    wait_until(lambda: last.switches()["time_acceleration"] == 3, "nobody is left out when it ends")
+
+
 def test_time_acceleration_is_one_for_all_meters_and_0_pauses(probe, simulate):
     probe.subscribe("wattswap/#")
     simulate()

@@ -137,7 +137,12 @@ class Link(ABC):
     @property
     def queued(self) -> int:
         """How many messages wait to be sent (QoS 0) or acknowledged (QoS 1)."""
-        return len(self._frames) + len(self._waiting) + len(self._unacknowledged) + len(self._kept)
+        return len(self._frames) + self.unacknowledged + len(self._kept)
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages with QoS 1 wait to be acknowledged, or to be sent."""
+        return len(self._unacknowledged) + len(self._waiting)
 
     @property
     def backed_up(self) -> bool:

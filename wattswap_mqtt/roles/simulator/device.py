@@ -6,6 +6,7 @@ crash at any moment loses nothing that was answered.
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
 
 from wattswap_mqtt.contract.answers import Ack, accepted, rejected
 from wattswap_mqtt.contract.messages import (
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 QUESTIONS = GetOrders | GetMarket
 """Commands that change nothing."""
 
+AT_A_TIME = 100
+"""Meters whose switches are told at once when the clock of all has changed."""
+
 Job = tuple[int, Command | RejectedCommand, JournalRow]
 """The meter's row in the community, the command as it was read, and as it came."""
 
@@ -56,6 +60,7 @@ class Device:
         self._publisher = publisher
         self._catalogue = catalogue
         self._changed: dict[str, Row] = {}
+        self._to_tell: dict[int, None] = {}  # meters whose switches changed with those of everybody
 
     def obey(self, messages: Sequence[Message]) -> None:
         """Carry out what arrived."""
@@ -74,14 +79,28 @@ class Device:
             if meter in touched and (ack.status == "error" or not isinstance(command, orders)):
                 again = ack.status == "error" or not isinstance(command, SetSwitches)
                 switched[meter] = again or switched.get(meter, False)
-        for meter in range(len(self._community.ids)) if everyone else switched:
-            self._publisher.switches(meter, again=switched.get(meter, False))
+        for meter, again in switched.items():
+            self._publisher.switches(meter, again=again)
+        if everyone:
+            self._to_tell |= dict.fromkeys(meter for meter in range(len(self._community.ids)) if meter not in switched)
+            self.tell_more()
         for meter in touched:
             self._publisher.availability(meter)
             self._publisher.readings(meter)
         self._publisher.events()
         for meter, ack in answers:
             self._publisher.answer(meter, ack)
+
+    def tell_more(self, *, everything: bool = False) -> bool:
+        """Publish switches that everybody's clock has changed, a few at a time; tell whether there are more.
+
+        A thousand of them must not keep the answer, or the next ones, waiting.
+        """
+        while self._to_tell and (everything or self._publisher.unacknowledged < AT_A_TIME):
+            for meter in list(islice(self._to_tell, AT_A_TIME)):
+                self._publisher.switches(meter, again=False)
+                del self._to_tell[meter]
+        return bool(self._to_tell)
 
     def replay(self, journal: Sequence[JournalRow]) -> None:
         """Carry out commands again that a crash took from the checkpoint; their events will be told (again)."""

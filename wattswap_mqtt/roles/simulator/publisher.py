@@ -64,6 +64,11 @@ class Publisher:
         self.audience = threading.Event()
         self.audience.set()
 
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages with QoS 1 the broker does not have yet."""
+        return self._connection.unacknowledged
+
     def announce(self) -> None:
         """Publish everything that is retained; called at each connect, before anything else."""
         topics, meters = self._topics, range(len(self._community.ids))

@@ -31,6 +31,8 @@ AT_ONCE = 100
 WAITING = 4000
 """When so many commands wait here no more are read: what happens to them is up to the broker."""
 QUICK_SUCCESSION_S = 0.001
+SOON_S = 0.01
+"""While there is more to tell it is looked so often whether the broker has taken the last of it."""
 
 
 class Simulator:
@@ -93,6 +95,7 @@ class Simulator:
                 self._obey()
                 self._let_answers_go()
                 self._tick()
+            self._device.tell_more(everything=True)
             self._device.save(last=True)
 
     def close(self) -> None:
@@ -116,7 +119,8 @@ class Simulator:
         """
         waiting = len(self._inbox)
         if waiting < WAITING:
-            self._connection.wait(0.0 if waiting else self._pace.wait_s(time.monotonic()))
+            patience_s = 0.0 if waiting else self._pace.wait_s(time.monotonic())
+            self._connection.wait(min(patience_s, SOON_S) if self._device.tell_more() else patience_s)
         while waiting + 1 < len(self._inbox) < WAITING:
             waiting = len(self._inbox)
             self._connection.wait(QUICK_SUCCESSION_S)
