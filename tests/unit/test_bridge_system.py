@@ -41,6 +41,11 @@ class TestHealth:
         assert body["broker"]["connected"] is True
         assert body["communities"]["main"]["availability"] == "online"
 
+    def test_meters_that_are_gone_do_not_count(self, bridge):
+        bridge.tell("meter/meter_00003/availability", "offline")
+        bridge.tell("community/main/status", {"meters": 2})
+        assert bridge.told("/health")["meters"] == bridge.told("/meters")["total"] == 1
+
     def test_the_simulator_is_away(self, bridge):
         bridge.tell("community/main/availability", "offline")
         response = bridge.get("/health")

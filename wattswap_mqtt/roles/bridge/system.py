@@ -93,7 +93,7 @@ def health_of(bridge: Bridge) -> dict[str, Any]:
             name: {**community.status, "availability": "online" if name in online else "offline"}
             for name, community in sorted(latest.communities.items())
         },
-        "meters": len(latest.meters),
+        "meters": len(latest.names()),
         "history": {
             "status": "ok" if history.trouble is None else "paused",
             "trouble": history.trouble,
