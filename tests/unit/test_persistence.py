@@ -28,6 +28,8 @@ IDS = ("demo_meter", "meter_00002")
 class Silent:
     """A publisher that says nothing, but counts the readings it would have told at once."""
 
+    unacknowledged = 0
+
     def __init__(self, community: Community, saved: Persistence) -> None:
         self._community, self._saved = community, saved
         self.answers: list = []
