@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from homes import SCENARIOS
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wattswap_mqtt.contract.places import PlacedError, read_yaml
@@ -280,6 +280,7 @@ def test_whatever_is_sent_is_a_scenario_or_refused_with_a_stable_code(document):
         assert "\n" not in error.message
 
 
+@example("{")  # what is missing is missing on a line that there is not
 @given(st.text(max_size=200) | anything.map(lambda value: yaml.safe_dump(value, allow_unicode=True)))
 def test_whatever_stands_in_a_file_is_read_or_refused_with_its_place(text):
     error = refused_by(read_yaml, text)

@@ -59,7 +59,7 @@ def read_yaml(text: str) -> Placed:
     except yaml.MarkedYAMLError as error:
         line, column = (error.problem_mark.line, error.problem_mark.column) if error.problem_mark else (0, 0)
         problem = error.problem or error.context
-        if text.split("\n")[line][column : column + 1] == "\t":
+        if [at[column : column + 1] for at in text.split("\n")[line : line + 1]] == ["\t"]:  # no line, at the end
             problem = "found a tab: it is indented with spaces"
         raise PlacedError(line + 1, column + 1, f"this is not YAML: {problem}") from None
     except yaml.reader.ReaderError as error:
