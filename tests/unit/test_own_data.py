@@ -1,5 +1,6 @@
 """Recorded series from CSV files: what is read, and the one line that says what is wrong."""
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -209,6 +210,23 @@ def test_what_was_read_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(ConfigError):
         stored(tmp_path, "timestamp,power_kw", *(f"{hour},1" for hour in DAY), "nonsense,1")
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_what_is_held_at_a_time_does_not_grow_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("wattswap_mqtt.own_data._CELLS", 1024)
+    path, most = tmp_path / "own.csv", []
+    for days in (1, 2, 10):
+        begin = datetime(2026, 6, 1, tzinfo=UTC)
+        with path.open("w") as file:
+            file.write("timestamp,power_kw\n")
+            for minute in range(days * 1440):
+                file.write(f"{(begin + timedelta(minutes=minute)).isoformat()},{minute % 7}.125\n")
+        tracemalloc.start()
+        read = read_series("--load-csv", path, IDS, BERLIN)
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert read.shape == (days * 1440, 1)
+    assert most[2] < most[1] * 1.2  # the first has filled the caches
 
 
 def test_it_says_what_is_covered_and_what_is_beyond(tmp_path):

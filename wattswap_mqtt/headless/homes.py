@@ -40,8 +40,9 @@ class Ended(NamedTuple):
 def live(settings: Settings, plan: Plan, homes: slice, own_data: OwnData, periods: int) -> Iterator[Block | Ended]:
     """Let the homes live; yield blocks of so many periods, and at the end what all adds up to."""
     community = found_community(settings, plan.start_s, homes, own_data)
-    for meter in range(len(community.ids)):
-        community.set_switches(meter, {**plan.switches, "time_acceleration": plan.step_s})
+    community.set_switches(0, {"time_acceleration": plan.step_s})  # the community's
+    for meter in range(len(community.ids)) if plan.switches else ():
+        community.set_switches(meter, plan.switches)
     first = community.state.registers
     cost_apt = np.zeros((2, len(community.ids)))
     starts: list[float] = []
