@@ -207,8 +207,13 @@ def test_meters_are_announced_on_request_and_that_lasts(probe, simulate):
     running.stop()
     seen = len(probe.received)
     simulate(meters=3, discovery_meters=1)
-    third.later_state()
-    told = {m.topic: m.payload for m in probe.received[seen:]}
+    told: dict[str, bytes] = {}
+
+    def told_of_the_third() -> bool:
+        told.update((m.topic, m.payload) for m in list(probe.received[seen:]))
+        return topics["meter_00003"] in told
+
+    wait_until(told_of_the_third, "the third meter is announced")
     assert topics["demo_meter"] not in told, "it was taken back before"
     assert json.loads(told[topics["meter_00003"]])["cmps"]
 
