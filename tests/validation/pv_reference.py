@@ -62,7 +62,7 @@ def _ours(table, place) -> Floats:
     columns = (table[name].to_numpy() for name in ("ghi", "dni", "dhi", "temp_air"))
     found = []
     for time_s, world, direct, diffuse, air_c in zip(times_s, *columns, strict=True):
-        weather = Weather(sun_vector(time_s, site), direct, diffuse, world, air_c, None)
+        weather = Weather(sun_vector(time_s, site), direct, diffuse, world)
         plane = pv.plane_irradiance_wpm2(normal, weather)
         found.append(pv.ac_power_kw(np.array([DC_KW]), np.array([AC_KW]), plane, air_c)[0])
     return np.array(found)

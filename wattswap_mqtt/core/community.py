@@ -36,7 +36,7 @@ from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Orderi
 from wattswap_mqtt.core.setup import Setup, setup_of
 from wattswap_mqtt.core.status import Judge, alarms_of, judge
 from wattswap_mqtt.core.step import INSTANT_S, RECHARGE_KW, Surroundings, step
-from wattswap_mqtt.core.sun import Site, Weather, weather_at
+from wattswap_mqtt.core.sun import Site, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
 from wattswap_mqtt.core.timeline import Play, Timeline, described
 
@@ -105,7 +105,6 @@ class Community:
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
         self._minute = load.minute_at(self.clock_s, self.plant, self.site, load_noise)
-        self._weather: Weather = weather_at(self.clock_s, self.site, seed)
         self._market_open = False
         self._unsaved: set[int] = set()
         self._of_this_moment: set[int] = set()  # homes whose powers were computed since the clock moved
@@ -305,14 +304,12 @@ class Community:
 
     def _surroundings(self, time_s: float, dt_s: float = 0.0) -> Surroundings:
         middle_s = time_s + dt_s / 2
-        self._weather = weather_at(middle_s, self.site, self.seed)
         if not self._minute.holds(middle_s):
             self._minute = load.minute_at(middle_s, self.plant, self.site, self.load_noise, self._minute)
-        local = self._weather.local
         return Surroundings(
-            self._weather,
+            weather_at(middle_s, self.site, self.seed) if self.setup.any_follows_sun else None,
             self._minute,
-            self.tariff.is_cheap(local.hour + local.minute / 60),
+            self.tariff.is_cheap(self._minute.local_hour),
             self.recorded.powers(time_s, dt_s) if self.recorded else None,
         )
 
@@ -386,7 +383,7 @@ class Community:
         verdicts = judged(view_of(state, switches, setup, faulty, misread, storage_failed))
         price_utok, quotes = exchange.current_price_utok(self.clock_s), self.tariff.quote(self.clock_s)
         standing = Standing(earned, spent, pending, price_utok * 1e-6, quotes.ask_utok * 1e-6)
-        mains = mains_at(self.clock_s, self.seed, self._weather.air_temp_c, self.seq)
+        mains = mains_at(self.clock_s, self.seed, self._minute.air_temp_c, self.seq)
         measured = measure(plant, state, switches, setup, registers, standing, mains, verdicts.status)
         return stack(measured), verdicts.alarms
 

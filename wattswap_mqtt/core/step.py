@@ -37,7 +37,7 @@ _FULL_SUN = constant(pv.FULL_SUN_WPM2)
 class Surroundings(NamedTuple):
     """What comes from outside the homes for one sub-step, the same for all of them."""
 
-    weather: Weather
+    weather: Weather | None  # None if no home follows the sun
     minute: Minute
     cheap_tariff: bool
     recorded: Powers | None = None
@@ -83,12 +83,12 @@ def step(
 
     sun_level = _sun_level(state, setup, dt_s)
     irradiance = _irradiance(plant, switches, setup, around.weather, sun_level)
-    potential = pv.ac_power_kw(plant.pv_dc_kw, plant.pv_ac_kw, irradiance, around.weather.air_temp_c)
+    potential = pv.ac_power_kw(plant.pv_dc_kw, plant.pv_ac_kw, irradiance, around.minute.air_temp_c)
     if around.recorded is not None and around.recorded.pv is not None:
         recorded = around.recorded.pv * switches.sun_cloud_factor
         from_series = setup.follows_sun & ~np.isnan(recorded)
         potential = np.where(from_series, recorded, potential)
-        seen = pv.irradiance_for_wpm2(recorded, plant.pv_dc_kw, around.weather.air_temp_c)
+        seen = pv.irradiance_for_wpm2(recorded, plant.pv_dc_kw, around.minute.air_temp_c)
         irradiance = np.where(from_series, seen, irradiance)
     demand = _demand(plant, state, switches, setup, around, potential, time_s, dt_s)
     limits = _limits(plant, state, switches, setup, ahead_h)
@@ -130,9 +130,9 @@ def _sun_level(state: State, setup: Setup, dt_s: float) -> Floats:
     return np.maximum(np.minimum(setup.target_sun_level, state.sun_level + moved), state.sun_level - moved)
 
 
-def _irradiance(plant: Plant, switches: Switches, setup: Setup, weather: Weather, sun_level: Floats) -> Floats:
+def _irradiance(plant: Plant, switches: Switches, setup: Setup, weather: Weather | None, sun_level: Floats) -> Floats:
     plane = _FULL_SUN * sun_level
-    if setup.any_follows_sun:
+    if weather is not None:
         sky = pv.plane_irradiance_wpm2(plant.panel_normal, weather) if weather.global_wpm2 > 0.0 else 0.0
         plane = np.where(setup.follows_sun, sky, plane)
     return plane * switches.sun_cloud_factor

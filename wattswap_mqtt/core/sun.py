@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core import draws
 
@@ -21,14 +20,12 @@ class Site:
 
 
 class Weather(NamedTuple):
-    """Sun and air at one moment; irradiances in W/m²."""
+    """The sun through the clouds at one moment; irradiances in W/m²."""
 
     sun: tuple[float, float, float]  # unit vector to the sun: east, north, up
     direct_normal_wpm2: float
     diffuse_wpm2: float
     global_wpm2: float
-    air_temp_c: float
-    local: datetime
 
 
 def sun_vector(time_s: float, site: Site) -> tuple[float, float, float]:
@@ -56,22 +53,20 @@ def sun_vector(time_s: float, site: Site) -> tuple[float, float, float]:
 
 
 def weather_at(time_s: float, site: Site, seed: int) -> Weather:
-    """Return the weather at unix time `time_s`: clear sky, drifting clouds, a temperate year of air temperatures.
+    """Return the weather at unix time `time_s`: clear sky and drifting clouds.
 
     Source: clear-sky global irradiance after Haurwitz (1945); the diffuse share has the shape of Erbs et al. (1982),
     doi:10.1016/0038-092X(82)90302-4.
     """
-    local = datetime.fromtimestamp(time_s, ZoneInfo(site.tz))
     sun = sun_vector(time_s, site)
     up = sun[2]
-    air = air_temperature_c(local, site)
     if up <= 0.0:
-        return Weather(sun, 0.0, 0.0, 0.0, air, local)
+        return Weather(sun, 0.0, 0.0, 0.0)
     clearness = clear_share(time_s, seed)
     world = 1098.0 * up * math.exp(-0.057 / max(up, 0.01)) * clearness
     diffuse = world * (1.0 - 0.85 * clearness**2)
     direct = min((world - diffuse) / max(up, 0.05), 1000.0)
-    return Weather(sun, direct, diffuse, world, air, local)
+    return Weather(sun, direct, diffuse, world)
 
 
 def clear_share(time_s: float, seed: int) -> float:
