@@ -14,7 +14,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 export UV_PYTHON_DOWNLOADS := never
 
 BIN := .venv/bin
-PYTEST = $(BIN)/pytest --numprocesses auto --dist loadfile # they wait for processes and brokers more than they compute
+PYTEST = $(BIN)/pytest --dist loadfile --numprocesses
+ONE_MORE = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) # they wait for brokers and processes more than they compute
 RUNNABLE := .venv/.runnable
 READY := .venv/.ready
 TOOLS := .venv-tools
@@ -29,10 +30,10 @@ run: $(RUNNABLE)
 	$(BIN)/wattswap up $(ARGS)
 
 test: lint
-	$(PYTEST) -m "not full and not long" $(ARGS)
+	$(PYTEST) $(ONE_MORE) -m "not full and not long" $(ARGS)
 
 test-full: $(READY) apt home-assistant
-	$(PYTEST) -m "full and not long" $(ARGS)
+	$(PYTEST) auto -m "full and not long" $(ARGS)
 
 test-long: $(READY) apt home-assistant
 	$(BIN)/pytest -m long $(ARGS)
