@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from datetime import UTC, datetime
 
@@ -288,3 +289,19 @@ def test_history_outlasts_the_bridge(tmp_path, monkeypatch):
         found = client.told(f"/meter/{METER}/timeseries?start=2026-06-21T12:00&end=2026-06-21T13:00")
         assert [row["timestamp"][:19] for row in found["data"]] == ["2026-06-21T12:00:00", "2026-06-21T12:00:01"]
         assert orjson.loads(orjson.dumps(found))["next_cursor"] is None
+
+
+def test_who_asks_while_the_broker_is_still_telling_gets_the_snapshot():
+    async def ask_and_tell():
+        known = latest.Latest()
+        known.broker_came()
+        known.put_community("main", "availability", b"online")
+        known.put(METER, "availability", b"online")
+        asked = asyncio.create_task(known.expect(METER))
+        await asyncio.sleep(0)
+        assert not asked.done(), "the broker tells a state last"
+        for name, payload in (("switches", b"{}"), ("scenario", b"none"), ("state", b"{}")):
+            known.put(METER, name, payload)
+        return (await asked).snapshot
+
+    assert asyncio.run(ask_and_tell()) == b"{}"

@@ -17,8 +17,9 @@ from wattswap_mqtt.contract.topics import is_meter_id
 from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
 
 SETTLE_S = 1.0
-"""The broker is taken to have told all it retains when it has told of no further meter for this long."""
+"""The broker is taken to have told all it retains when it has told nothing new of any meter for this long."""
 MAIN = "main"
+_OF_EVERY_METER = ("availability", "switches", "scenario", "state")
 
 _NUMBERED = re.compile(r"(.+)_([0-9]{5,})")
 
@@ -46,6 +47,11 @@ class Meter:
         self.scenario: bytes | None = None
         self._checked: bytes | None = None
         self._good = False
+
+    @property
+    def untold(self) -> list[str]:
+        """Which of the topics that every meter retains were not told."""
+        return [name for name in _OF_EVERY_METER if getattr(self, name) is None]
 
     @property
     def snapshot(self) -> bytes | None:
@@ -114,8 +120,10 @@ class Latest:
             if not payload:
                 return
             meter = self.meters[meter_id] = Meter(meter_id)
-            self._tell()
+        is_news = bool(payload) and getattr(meter, name) is None
         setattr(meter, name, payload or None)
+        if is_news:
+            self._tell()
         if not payload and meter.state is None and meter.availability is None:
             del self.meters[meter_id]
 
@@ -144,8 +152,8 @@ class Latest:
     def untold(self) -> Iterator[tuple[str, str]]:
         """Yield (meter, name) of each retained topic that every meter has, and that was not told."""
         for meter_id, meter in self.meters.items():
-            for name in ("availability", "switches", "scenario"):
-                if getattr(meter, name) is None and not self._is_gone(meter):
+            for name in meter.untold:
+                if name != "state" and not self._is_gone(meter):  # a state comes again by itself
                     yield meter_id, name
 
     def is_online(self, meter_id: str) -> bool:
@@ -164,8 +172,10 @@ class Latest:
         """
         if not is_meter_id(meter_id):
             raise unknown_meter(meter_id)
-        await self._until_told(lambda: meter_id in self.meters)
+        await self._until_told(lambda: meter_id in self.meters and not self.meters[meter_id].untold)
         meter = self.meters.get(meter_id)
+        if meter is None and not self.communities:
+            raise _nobody()
         if meter is None or self._is_gone(meter):
             raise unknown_meter(meter_id)
         if not self._is_served(meter):
@@ -182,6 +192,8 @@ class Latest:
 
         """
         await self._until_told(lambda: bool(self.communities) and name in (None, *self.communities))
+        if not self.communities:
+            raise _nobody()
         chosen = name or (own if own in self.communities else min(self.communities))
         if chosen not in self.communities:
             raise Problem(404, "unknown_community", f"there is no community {chosen!r}")
@@ -193,7 +205,7 @@ class Latest:
         """Wait until what is asked for is known, or the broker has told all it retains.
 
         Raises:
-            Problem: 503, if no broker is there to tell, or nobody whom it could tell of.
+            Problem: 503, if no broker is there to tell.
 
         """
         while self.connected and not known() and (rest_s := self._settled_at_s - time.monotonic()) > 0:
@@ -202,8 +214,6 @@ class Latest:
                     await self._news.wait()
         if not self.connected:
             raise unavailable("broker_away", "the bridge waits for the MQTT broker")
-        if not self.communities and not known():
-            raise unavailable("simulator_away", "no simulator has announced itself on this broker yet")
 
     def _is_gone(self, meter: Meter) -> bool:
         """Tell whether the meter is left over from a time when its community had more meters."""
@@ -222,6 +232,10 @@ class Latest:
         self._settled_at_s = time.monotonic() + SETTLE_S
         self._news.set()
         self._news.clear()
+
+
+def _nobody() -> Problem:
+    return unavailable("simulator_away", "no simulator has announced itself on this broker yet")
 
 
 def unknown_meter(meter_id: str) -> Problem:
