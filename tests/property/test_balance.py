@@ -14,7 +14,7 @@ from wattswap_mqtt.core.quantities import EV_MODES
 from wattswap_mqtt.core.records import Flow, Plant, State, Switches, take
 from wattswap_mqtt.core.setup import setup_of
 from wattswap_mqtt.core.step import Surroundings, step
-from wattswap_mqtt.core.sun import Site, weather_at
+from wattswap_mqtt.core.sun import Site, air_at, weather_at
 
 N = 100
 KW = 1e-9
@@ -81,6 +81,7 @@ def world_of(seed: int) -> World:
     kw, sells = rng.uniform(0, 30, N) * some(0.7), some(0.5)
     around = Surroundings(
         weather_at(time_s, Site(), 1),
+        air_at(time_s, Site()).temp_c,
         minute_at(time_s, plant, Site(), rng.choice([0.0, 1.0, 3.0])),
         bool(rng.integers(2)),
     )

@@ -19,7 +19,7 @@ from wattswap_mqtt.core.plant import DEMO_METER, sample_plant
 from wattswap_mqtt.core.recorded import Powers
 from wattswap_mqtt.core.records import Register
 from wattswap_mqtt.core.step import Surroundings, step
-from wattswap_mqtt.core.sun import Site, weather_at
+from wattswap_mqtt.core.sun import Site, air_at, weather_at
 
 Floats = NDArray[np.float64]
 YEAR_S = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -68,6 +68,7 @@ def our_year(pv_kw: Floats, load_kw: Floats) -> Years:
     home.set_switches(0, {"sun_mode": "auto"})
     around = Surroundings(
         weather_at(YEAR_S, home.site, 1),
+        air_at(YEAR_S, home.site).temp_c,
         minute_at(YEAR_S, home.plant, home.site, 0.0),
         cheap_tariff=False,
     )

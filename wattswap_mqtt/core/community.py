@@ -36,7 +36,7 @@ from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Orderi
 from wattswap_mqtt.core.setup import Setup, setup_of
 from wattswap_mqtt.core.status import Judge, alarms_of, judge
 from wattswap_mqtt.core.step import INSTANT_S, RECHARGE_KW, Surroundings, step
-from wattswap_mqtt.core.sun import Site, weather_at
+from wattswap_mqtt.core.sun import Site, air_at, weather_at
 from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
 from wattswap_mqtt.core.timeline import Play, Timeline, described
 
@@ -105,6 +105,7 @@ class Community:
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
         self._minute = load.minute_at(self.clock_s, self.plant, self.site, load_noise)
+        self._air = air_at(self._minute.start_s, self.site)
         self._market_open = False
         self._unsaved: set[int] = set()
         self._of_this_moment: set[int] = set()  # homes whose powers were computed since the clock moved
@@ -306,10 +307,12 @@ class Community:
         middle_s = time_s + dt_s / 2
         if not self._minute.holds(middle_s):
             self._minute = load.minute_at(middle_s, self.plant, self.site, self.load_noise, self._minute)
+            self._air = air_at(self._minute.start_s, self.site)
         return Surroundings(
             weather_at(middle_s, self.site, self.seed) if self.setup.any_follows_sun else None,
+            self._air.temp_c,
             self._minute,
-            self.tariff.is_cheap(self._minute.local_hour),
+            self.tariff.is_cheap(self._air.local_hour),
             self.recorded.powers(time_s, dt_s) if self.recorded else None,
         )
 
@@ -383,7 +386,7 @@ class Community:
         verdicts = judged(view_of(state, switches, setup, faulty, misread, storage_failed))
         price_utok, quotes = exchange.current_price_utok(self.clock_s), self.tariff.quote(self.clock_s)
         standing = Standing(earned, spent, pending, price_utok * 1e-6, quotes.ask_utok * 1e-6)
-        mains = mains_at(self.clock_s, self.seed, self._minute.air_temp_c, self.seq)
+        mains = mains_at(self.clock_s, self.seed, self._air.temp_c, self.seq)
         measured = measure(plant, state, switches, setup, registers, standing, mains, verdicts.status)
         return stack(measured), verdicts.alarms
 

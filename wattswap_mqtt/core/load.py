@@ -15,7 +15,7 @@ import numpy as np
 from wattswap_mqtt.core import draws, ev
 from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.records import Appliance, Plant
-from wattswap_mqtt.core.sun import Site, air_temperature_c
+from wattswap_mqtt.core.sun import Site
 
 QUARTER_S = 900
 MINUTE_S = 60
@@ -95,11 +95,9 @@ class Quarter(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """What is fixed for a minute: the hour, the air, and which of the appliances are on."""
+    """What is fixed for a minute: which of the appliances are on."""
 
     start_s: float
-    local_hour: float  # by the clock on the wall
-    air_temp_c: float
     quarter: Quarter
     swing: Floats  # (3, n): by how much each is above its mean demand, in kW per kW of mean load
     swing_limit_kw: Floats  # (n,): mean load up to which the swings grow with it
@@ -135,8 +133,6 @@ def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known:
     quarter = known.quarter if known is not None else None
     if quarter is None or quarter.start_s != quarter_s:
         quarter = _quarter_from(quarter_s, plant, site, eventful, quarter)
-    local = datetime.fromtimestamp(start_s, ZoneInfo(site.tz))
-    local_hour, air_temp_c = local.hour + local.minute / 60, air_temperature_c(local, site)
     number = int((start_s - quarter_s) // MINUTE_S)
     wave = _CYCLES.take(quarter.phase + number)
     swing, swing_limit_kw = wave * plant.appliance_swing * eventful, plant.swing_limit_kw * max(load_noise, 1.0)
@@ -144,7 +140,7 @@ def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known:
     if eventful < 1.0:
         even_kw = plant.appliance_share[Appliance.COOKING] * quarter.mean_kw(start_s + MINUTE_S / 2)
         cooking_kw += even_kw * (1.0 - eventful)
-    return Minute(start_s, local_hour, air_temp_c, quarter, swing, swing_limit_kw, cooking_kw)
+    return Minute(start_s, quarter, swing, swing_limit_kw, cooking_kw)
 
 
 def _quarter_from(start_s: float, plant: Plant, site: Site, eventful: float, known: Quarter | None) -> Quarter:

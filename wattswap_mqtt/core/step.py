@@ -38,6 +38,7 @@ class Surroundings(NamedTuple):
     """What comes from outside the homes for one sub-step, the same for all of them."""
 
     weather: Weather | None  # None if no home follows the sun
+    air_temp_c: float
     minute: Minute
     cheap_tariff: bool
     recorded: Powers | None = None
@@ -83,12 +84,12 @@ def step(
 
     sun_level = _sun_level(state, setup, dt_s)
     irradiance = _irradiance(plant, switches, setup, around.weather, sun_level)
-    potential = pv.ac_power_kw(plant.pv_dc_kw, plant.pv_ac_kw, irradiance, around.minute.air_temp_c)
+    potential = pv.ac_power_kw(plant.pv_dc_kw, plant.pv_ac_kw, irradiance, around.air_temp_c)
     if around.recorded is not None and around.recorded.pv is not None:
         recorded = around.recorded.pv * switches.sun_cloud_factor
         from_series = setup.follows_sun & ~np.isnan(recorded)
         potential = np.where(from_series, recorded, potential)
-        seen = pv.irradiance_for_wpm2(recorded, plant.pv_dc_kw, around.minute.air_temp_c)
+        seen = pv.irradiance_for_wpm2(recorded, plant.pv_dc_kw, around.air_temp_c)
         irradiance = np.where(from_series, seen, irradiance)
     demand = _demand(plant, state, switches, setup, around, potential, time_s, dt_s)
     limits = _limits(plant, state, switches, setup, ahead_h)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core import draws
 
@@ -26,6 +27,13 @@ class Weather(NamedTuple):
     direct_normal_wpm2: float
     diffuse_wpm2: float
     global_wpm2: float
+
+
+class Air(NamedTuple):
+    """The hour of the local clock and the temperature outside: what changes too slowly for more than once a minute."""
+
+    local_hour: float
+    temp_c: float
 
 
 def sun_vector(time_s: float, site: Site) -> tuple[float, float, float]:
@@ -77,6 +85,12 @@ def clear_share(time_s: float, seed: int) -> float:
     day = draws.smooth(seed, _CLOUD_STREAM, time_s / 43200)
     cloud = draws.smooth(seed, _CLOUD_STREAM + 1, time_s / 900)
     return 1.0 - (1.0 - day) * (0.6 + 0.25 * cloud)
+
+
+def air_at(time_s: float, site: Site) -> Air:
+    """Return the air at unix time `time_s`, a whole minute."""
+    local = datetime.fromtimestamp(time_s, ZoneInfo(site.tz))
+    return Air(local.hour + local.minute / 60, air_temperature_c(local, site))
 
 
 def air_temperature_c(local: datetime, site: Site) -> float:
