@@ -46,7 +46,7 @@ def test_what_was_not_told_is_asked_for(latest, connection, watcher):
     watcher.look()
     below = "wattswap/meter/meter_00002"
     assert connection.fetched == [
-        ["wattswap/community/main/availability", f"{below}/availability", f"{below}/switches", f"{below}/scenario"]
+        ["wattswap/community/main/availability", f"{below}/availability", f"{below}/scenario", f"{below}/switches"]
     ]
     tell(latest, "meter_00002", "availability", "switches", "scenario")
     latest.put_community("main", "availability", b"online")

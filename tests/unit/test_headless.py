@@ -277,7 +277,7 @@ def test_what_is_not_installed_is_said_with_what_to_install(tmp_path, monkeypatc
         monkeypatch.delitem(sys.modules, f"wattswap_mqtt.headless.{ours}", raising=False)
     path = tmp_path / name
     wanted = Wanted(path, None, None) if name == "out.parquet" else Wanted(None, None, path)
-    with pytest.raises(ConfigError, match=rf"needs {module}: pip install 'wattswap-mqtt\[analysis\]'"):
+    with pytest.raises(ConfigError, match=f"needs {module}: uv sync --extra analysis, or"):
         wanted.check(settings_for())
 
 

@@ -80,7 +80,8 @@ def _analysis(wish: str, module: str) -> ModuleType:
     try:
         return import_module(f"wattswap_mqtt.headless.{module}")
     except ImportError as error:
-        raise ConfigError(f"{wish} needs {error.name}: pip install 'wattswap-mqtt[analysis]'") from None
+        how = "uv sync --extra analysis, or pip install '.[analysis]'"
+        raise ConfigError(f"{wish} needs {error.name}: {how}") from None
 
 
 def simulate(settings: Settings, plan: Plan, own_data: OwnData, wanted: Wanted, jobs: int) -> Summary:

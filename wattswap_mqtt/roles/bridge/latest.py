@@ -13,13 +13,12 @@ from typing import Any
 import orjson
 
 from wattswap_mqtt.contract.orders import DEMO_METER
-from wattswap_mqtt.contract.topics import is_meter_id
+from wattswap_mqtt.contract.topics import OF_EVERY_METER, STATE, is_meter_id
 from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
 
 SETTLE_S = 1.0
 """The broker is taken to have told all it retains when it has told nothing new of any meter for this long."""
 MAIN = "main"
-_OF_EVERY_METER = ("availability", "switches", "scenario", "state")
 
 _NUMBERED = re.compile(r"(.+)_([0-9]{5,})")
 
@@ -51,7 +50,7 @@ class Meter:
     @property
     def untold(self) -> list[str]:
         """Which of the topics that every meter retains were not told."""
-        return [name for name in _OF_EVERY_METER if getattr(self, name) is None]
+        return [name for name in OF_EVERY_METER if getattr(self, name) is None]
 
     @property
     def snapshot(self) -> bytes | None:
@@ -153,7 +152,7 @@ class Latest:
         """Yield (meter, name) of each retained topic that every meter has, and that was not told."""
         for meter_id, meter in self.meters.items():
             for name in meter.untold:
-                if name != "state" and not self._is_gone(meter):  # a state comes again by itself
+                if name != STATE.name and not self._is_gone(meter):  # a state comes again by itself
                     yield meter_id, name
 
     def is_online(self, meter_id: str) -> bool:
