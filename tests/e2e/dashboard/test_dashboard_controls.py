@@ -108,7 +108,9 @@ class TestMarket:
         system.switch("market_enabled", value=True)
         self.order(market, "buy", "limit", 1, 0.11)
         expect(market.locator(".depth .bid")).to_contain_text("0.1100")
-        order_id = market.locator("[data-role=placed]").inner_text().split(":")[0]
+        placed = market.locator("[data-role=placed]")
+        expect(placed).to_contain_text("accepted")  # the book may tell of it before the answer is there
+        order_id = placed.inner_text().split(":")[0]
         row = market.locator(f"[data-order='{order_id}']")
         row.get_by_role("button", name="Cancel").click()
         expect(row).to_have_attribute("data-status", "cancelled")
