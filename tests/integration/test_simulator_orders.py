@@ -31,6 +31,7 @@ def until_ended(meter: Meter, order_id: str) -> dict:
 def test_an_order_is_delivered_told_at_each_step_and_paid(meter):
     meter.set("daytime", "ON")
     meter.set("time_acceleration", "600")
+    meter.state(lambda state: state["pv"]["pv_power_kw"] > 3.9)  # before, the battery alone has less than 4 kW to sell
     ack = meter.order(quantity_kwh=1.0, duration_sec=900, client_order_id="c1")
     order = ack["result"]
     assert (ack["status"], order["status"], order["order_id"]) == ("ok", "accepted", "demo_meter.1")
