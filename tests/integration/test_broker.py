@@ -11,7 +11,7 @@ import time
 import pytest
 from amqtt.broker import Broker as PlainBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig
-from raw_mqtt import SUBACK, Raw, RawClient, connect_packet, subscribe_packet
+from raw_mqtt import PUBLISH, SUBACK, Raw, RawClient, connect_packet, subscribe_packet
 from websockets.sync.client import connect as connect_websocket
 
 from tests.running import PATIENCE_S, AmqttThread
@@ -70,6 +70,18 @@ def test_a_payload_of_one_mebibyte_and_of_any_bytes_passes(probe):
     probe.subscribe("m/large")
     probe.publish("m/large", payload, retain=True)
     assert probe.wait_for("m/large").payload == payload
+
+
+def test_a_message_comes_with_the_lesser_qos_of_who_sends_and_who_reads(probe, broker_address, make_probe):
+    for sent in (0, 1, 2):
+        probe.publish(f"m/{sent}/kept", "x", qos=sent, retain=True)
+    for read in (0, 1, 2):
+        reader = make_probe(broker_address)
+        reader.subscribe("m/#", qos=read)
+        for sent in (0, 1, 2):
+            assert reader.wait_for(f"m/{sent}/kept").qos == min(sent, read)
+            probe.publish(f"m/{sent}/live", "x", qos=sent)
+            assert reader.wait_for(f"m/{sent}/live").qos == min(sent, read)
 
 
 def test_messages_of_one_client_keep_their_order(probe, broker_address, make_probe):
@@ -389,6 +401,14 @@ def test_the_embedded_broker_sends_only_what_was_asked_for(embedded):
         with RawClient(embedded.address, connect_packet("c")) as second:
             second.sock.sendall(subscribe_packet("mine"))
             assert second.published()[0] == "mine"
+
+
+def test_plain_amqtt_sends_with_the_qos_that_was_subscribed_with(plain):
+    with RawClient(plain, connect_packet("a")) as client:
+        client.sock.sendall(subscribe_packet("m", qos=1))
+        assert client.packet()[0] == SUBACK
+        client.sock.sendall(publish_frame("m", b"1", retain=False))
+        assert client.expect(PUBLISH).endswith(b"\x00\x01m\x00\x011"), newer("_run_broadcast")
 
 
 def test_plain_amqtt_keeps_a_client_whose_name_comes_twice(plain):

@@ -27,8 +27,10 @@ from amqtt.errors import BrokerError as AmqttBrokerError
 from wattswap_mqtt.core.errors import BrokerError
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
-    from amqtt.session import Session
+    from amqtt.session import OutgoingApplicationMessage, Session
     from websockets.asyncio.server import ServerConnection
 
 CONNECT_TIMEOUT_S = 10.0
@@ -308,9 +310,13 @@ class _Broker(amqtt.Broker):
     async def _pass_on(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
         """Pass on what a client publishes, until a None comes or it publishes to a topic it may not."""
         while (message := await session.delivered_message_queue.get()) is not None:
-            if not await self._handle_message_delivery(session, handler, _done(message)):
+            topic = message.topic or ""
+            if not topic or topic.startswith("$") or "#" in topic or "+" in topic:
                 self._serving[self._tasks[handler]].abort()
                 return
+            await self._broadcast_message(session, topic, message.data, message.qos)
+            if message.publish_packet is not None and message.publish_packet.retain_flag:
+                await self.retain_message(session, topic, message.data, message.qos)
 
     async def _broadcast_loop(self) -> None:
         """Deliver what was passed on until the broker shuts down; amqtt makes two tasks more for each message."""
@@ -336,6 +342,24 @@ class _Broker(amqtt.Broker):
             except Exception:
                 logger.exception("a message was not delivered to everybody")
 
+    async def _run_broadcast(self, running_tasks: "deque[asyncio.Task[OutgoingApplicationMessage]]") -> None:
+        """Send the next message to those who are there, with its own QoS or less.  Source: MQTT 3.1.1, 3.8.4.
+
+        amqtt takes the QoS of the subscription whatever the message was published with.
+        """
+        message = await self._broadcast_queue.get()
+        for topic_filter, subscriptions in self._subscriptions.items():
+            if self._matches(message["topic"], topic_filter):
+                for session, most in subscriptions:
+                    qos = min(most, message["qos"])
+                    handler = self._get_handler(session)
+                    if session.transitions.state != "connected":
+                        if qos and not session.clean_session and not session.is_anonymous:
+                            await self._retain_broadcast_message(message, qos, session)
+                    elif handler is not None:
+                        sending = handler.mqtt_publish(message["topic"], message["data"], qos, retain=False)
+                        running_tasks.append(asyncio.ensure_future(sending))
+
     async def _subscribe(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
         while True:
             await self._handle_subscription(session, handler, _done(await handler.get_next_pending_subscription()))
@@ -351,12 +375,17 @@ class _Broker(amqtt.Broker):
         await super()._handle_subscription(client_session, handler, subscribe_waiter)
         for topic_filter, qos in subscribe_waiter.result().topics:
             if any(session is client_session for session, _ in self._subscriptions.get(topic_filter, ())):
-                await super()._publish_retained_messages_for_subscription((topic_filter, qos), client_session)
+                sending = [
+                    handler.mqtt_publish(topic, kept.data, min(qos, kept.qos or 0), retain=True)
+                    for topic, kept in self._retained_messages.items()
+                    if self._matches(topic, topic_filter)
+                ]
+                await asyncio.gather(*sending, return_exceptions=True)
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: "Session"
     ) -> None:
-        """Do nothing: amqtt calls this at each connect too, with the subscriptions of everybody."""
+        """Do nothing: amqtt calls this at each connect too, with the subscriptions of everybody, and raises the QoS."""
 
 
 def _done(result: T) -> "asyncio.Future[T]":
