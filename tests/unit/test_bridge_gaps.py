@@ -55,6 +55,18 @@ def test_what_was_not_told_is_asked_for(latest, connection, watcher):
     assert len(connection.fetched) == 1
 
 
+def test_what_was_cleared_is_missing_but_not_of_a_meter_that_is_cleared_altogether(latest, connection, watcher):
+    for meter_id in ("meter_00002", "meter_00003"):
+        tell(latest, meter_id, "state", "availability", "switches", "scenario")
+    watcher.look()
+    assert connection.fetched == []
+    latest.put("meter_00002", "switches", b"")
+    for name in ("switches", "scenario", "state", "availability"):
+        latest.put("meter_00003", name, b"")
+    watcher.look()
+    assert connection.fetched == [["wattswap/meter/meter_00002/switches"]]
+
+
 def test_what_nobody_retains_is_not_asked_for_for_ever_but_anew_after_an_outage(latest, connection, watcher):
     tell(latest, "somebody_else", "state", "availability")
     for _ in range(10):

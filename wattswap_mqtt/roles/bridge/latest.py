@@ -88,6 +88,7 @@ class Latest:
     def __init__(self) -> None:
         self.meters: dict[str, Meter] = {}
         self.communities: dict[str, Community] = {}
+        self._partly_told: dict[str, Meter] = {}  # few, once the broker has told all: nobody looks through the others
         self.connected = False
         self.changed_at_s = 0.0
         """Unix time at which the broker came or went; 0 if it never came."""
@@ -98,6 +99,7 @@ class Latest:
         """Forget everything: what is still true is retained, and comes again now."""
         self.meters.clear()
         self.communities.clear()
+        self._partly_told.clear()
         self.connected = True
         self.changed_at_s = time.time()
         self._tell()
@@ -119,12 +121,18 @@ class Latest:
             if not payload:
                 return
             meter = self.meters[meter_id] = Meter(meter_id)
-        is_news = bool(payload) and getattr(meter, name) is None
+        was_told = getattr(meter, name) is not None
         setattr(meter, name, payload or None)
-        if is_news:
+        if payload and was_told:
+            return
+        if payload:
             self._tell()
-        if not payload and meter.state is None and meter.availability is None:
+        elif meter.state is None and meter.availability is None:
             del self.meters[meter_id]
+        if meter_id in self.meters and meter.untold:
+            self._partly_told[meter_id] = meter
+        else:
+            self._partly_told.pop(meter_id, None)
 
     def put_community(self, community_id: str, name: str, payload: bytes) -> None:
         """Take in a topic of a community: availability, status or market."""
@@ -150,7 +158,7 @@ class Latest:
 
     def untold(self) -> Iterator[tuple[str, str]]:
         """Yield (meter, name) of each retained topic that every meter has, and that was not told."""
-        for meter_id, meter in self.meters.items():
+        for meter_id, meter in self._partly_told.items():
             for name in meter.untold:
                 if name != STATE.name and not self._is_gone(meter):  # a state comes again by itself
                     yield meter_id, name
