@@ -8,13 +8,15 @@ from homes import NOON_S, community
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wattswap_mqtt.core.homes import Homes
 from wattswap_mqtt.core.load import minute_at
 from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.quantities import EV_MODES
 from wattswap_mqtt.core.records import Flow, Plant, State, Switches, take
 from wattswap_mqtt.core.setup import setup_of
-from wattswap_mqtt.core.step import Surroundings, step
+from wattswap_mqtt.core.step import step
 from wattswap_mqtt.core.sun import Site, air_at, weather_at
+from wattswap_mqtt.core.surroundings import Surroundings
 
 N = 100
 KW = 1e-9
@@ -33,8 +35,8 @@ class World(NamedTuple):
     time_s: float
 
     def after(self, dt_s: float) -> State:
-        setup = setup_of(self.plant, self.switches)
-        return step(self.plant, self.state, self.switches, setup, self.around, self.asks, self.time_s, dt_s)
+        homes = Homes(self.plant, self.switches, setup_of(self.plant, self.switches), self.state)
+        return step(homes, self.around, self.asks, self.time_s, dt_s)
 
     def only(self, meters: np.ndarray) -> "World":
         return World(

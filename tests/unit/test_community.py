@@ -21,10 +21,10 @@ from homes import (
 )
 
 from wattswap_mqtt.core import faults
-from wattswap_mqtt.core.community import default_switches
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.records import Flow
 from wattswap_mqtt.core.sun import Site
+from wattswap_mqtt.core.switchboard import default_switches
 from wattswap_mqtt.core.switches import SWITCHES
 
 NAMES = ("demo_meter", *(f"meter_{number:05d}" for number in range(2, 51)))

@@ -18,9 +18,9 @@ from homes import (
 
 from wattswap_mqtt.contract.rehearsal import findings
 from wattswap_mqtt.contract.scenario_tables import FIGURES, STATUS, first_figure
-from wattswap_mqtt.core.community import default_switches
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.scenarios import scenario_named
+from wattswap_mqtt.core.switchboard import default_switches
 from wattswap_mqtt.core.switches import SWITCHES
 
 EACH = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)

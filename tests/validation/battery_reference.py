@@ -18,8 +18,9 @@ from wattswap_mqtt.core.load import minute_at, profile_kw
 from wattswap_mqtt.core.plant import DEMO_METER, sample_plant
 from wattswap_mqtt.core.recorded import Powers
 from wattswap_mqtt.core.records import Register
-from wattswap_mqtt.core.step import Surroundings, step
+from wattswap_mqtt.core.step import step
 from wattswap_mqtt.core.sun import Site, air_at, weather_at
+from wattswap_mqtt.core.surroundings import Surroundings
 
 Floats = NDArray[np.float64]
 YEAR_S = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -79,7 +80,7 @@ def our_year(pv_kw: Floats, load_kw: Floats) -> Years:
     for quarter in range(QUARTERS):
         recorded = Powers(load_kw[quarter : quarter + 1], pv_kw[quarter : quarter + 1])
         around = around._replace(recorded=recorded)
-        state = step(home.plant, state, home.switches, home.setup, around, None, YEAR_S, 900.0)
+        state = step(home.homes._replace(state=state), around, None, YEAR_S, 900.0)
         registers[quarter + 1] = state.registers[:, 0]
         soc_pct[quarter] = 100.0 * state.stored_kwh[0] / home.plant.battery_kwh[0]
     added = np.diff(registers, axis=0)

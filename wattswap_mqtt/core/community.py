@@ -6,39 +6,40 @@ the meters report, `take_events` what happened.  `dump` and `restore` carry it o
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattswap_mqtt.core import load
 from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.events import Event
 from wattswap_mqtt.core.faults import is_active
 from wattswap_mqtt.core.faulty import FaultyMeter
-from wattswap_mqtt.core.market.bots import ROUND_S, Bots, bot_ids
-from wattswap_mqtt.core.market.delivery import Asks
-from wattswap_mqtt.core.market.entry import Home, Rules
+from wattswap_mqtt.core.homes import Homes
+from wattswap_mqtt.core.market.bots import Bots, bot_ids
+from wattswap_mqtt.core.market.entry import Rules
 from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
-from wattswap_mqtt.core.market.pricing import QUARTER_S, Tariff
-from wattswap_mqtt.core.market.reserve import reserve_bid
+from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.market.surplus import SurplusState
 from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
-from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, DEMO_METER, EV_START_SOC, START_SOC, sample_plant
-from wattswap_mqtt.core.quantities import EV_MODES, stack
+from wattswap_mqtt.core.plant import sample_plant, start_state
+from wattswap_mqtt.core.quantities import stack
 from wattswap_mqtt.core.recorded import Recorded
-from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State, Switches, one, put, take
+from wattswap_mqtt.core.records import put, take
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
-from wattswap_mqtt.core.setup import Setup, setup_of
+from wattswap_mqtt.core.setup import setup_of
 from wattswap_mqtt.core.status import Judge, alarms_of, judge
-from wattswap_mqtt.core.step import INSTANT_S, RECHARGE_KW, Surroundings, step
-from wattswap_mqtt.core.sun import Site, air_at, weather_at
-from wattswap_mqtt.core.switches import SUN_MODES, SWITCHES, SwitchValue
+from wattswap_mqtt.core.step import INSTANT_S, step
+from wattswap_mqtt.core.sun import Site
+from wattswap_mqtt.core.surroundings import Environment
+from wattswap_mqtt.core.switchboard import Switchboard
+from wattswap_mqtt.core.switches import SwitchValue
 from wattswap_mqtt.core.timeline import Play, Timeline, described
+from wattswap_mqtt.core.trading import Trading, home_of
 
 SUBSTEPS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 """The grids of sub-steps; each divides a quarter hour."""
@@ -85,41 +86,46 @@ class Community:
         self.clock_s = float(start_s)
         self.seq = 0
         self.storage_failed = False
-        self.plant: Plant = sample_plant(self.ids, seed)
-        self.recorded = recorded
-        self._own_data = frozenset(recorded.homes.tolist()) if recorded else frozenset[int]()
-        self.switch_values: list[dict[str, SwitchValue]] = [self._plain_switches(meter) for meter in range(len(ids))]
         self.scenarios: list[str] = [NO_SCENARIO] * len(self.ids)
         self.timeline = Timeline()
-        self._played: set[int] = set()
-        self.switches: Switches = _switch_arrays(self.switch_values)
-        self.setup: Setup = setup_of(self.plant, self.switches)
-        self.state: State = _start_state(self.plant)
+        self.plant = sample_plant(self.ids, seed)
+        self._with_series = frozenset(recorded.homes.tolist()) if recorded else frozenset[int]()
+        self._board = Switchboard(self.ids, self._with_series)
+        self.setup = setup_of(self.plant, self._board.arrays)
+        self.state = start_state(self.plant)
         self.faulty: dict[int, FaultyMeter] = {}
         self.exchange = Exchange(self.ids, self.tariff, rules, bot_ids(bots))
-        self._bots = Bots(self.exchange, bot_ids(bots), seed) if bots else None
-        self._auto_buy_utok = auto_buy_utok
-        self._token_error_utok: Floats = np.zeros((2, len(self.ids)))  # what faults added to earnings and spending
+        quoting = Bots(self.exchange, bot_ids(bots), seed) if bots else None
+        self._trading = Trading(self.exchange, len(self.ids), quoting, auto_buy_utok)
+        self._environment = Environment(self.plant, self.site, self.tariff, seed, load_noise, recorded, self.clock_s)
         self._judge = Judge(len(self.ids))
         self._everyone: Ints = np.arange(len(self.ids))
         self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
-        self._minute = load.minute_at(self.clock_s, self.plant, self.site, load_noise)
-        self._air = air_at(self._minute.start_s, self.site)
-        self._market_open = False
+        self._played: set[int] = set()
         self._unsaved: set[int] = set()
         self._of_this_moment: set[int] = set()  # homes whose powers were computed since the clock moved
         self._redispatch_all()
 
     @property
+    def homes(self) -> Homes:
+        """The homes as they are now."""
+        return Homes(self.plant, self._board.arrays, self.setup, self.state)
+
+    @property
+    def switch_values(self) -> list[dict[str, SwitchValue]]:
+        """Every switch of each meter, and its value."""
+        return self._board.values
+
+    @property
     def time_acceleration(self) -> float:
         """Simulated seconds per second."""
-        return float(self.switch_values[0]["time_acceleration"])  # type: ignore[arg-type] # a number switch
+        return self._board.time_acceleration
 
     @property
     def off_series(self) -> list[int]:
         """Meters that have a recorded series and do not follow it."""
-        return [meter for meter in sorted(self._own_data) if not self.setup.follows_sun[meter]]
+        return [meter for meter in sorted(self._with_series) if not self.setup.follows_sun[meter]]
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
@@ -137,19 +143,19 @@ class Community:
 
     def set_scenario(self, meter: int, scenario: Scenario | None) -> None:
         """Set a scenario: every switch, where it starts, what is to come; None restores the plain home."""
-        home, plant = one(self.state, meter), one(self.plant, meter)
+        home = self._one(meter)
         start = Start() if scenario is None else scenario.start
-        values = self._plain_switches(meter) if scenario is None else scenario.switches
+        values = self._board.plain(meter) if scenario is None else scenario.switches
         self.exchange.scenario_set(meter, self.clock_s)
         self._change(meter, values)
         if scenario is None:
             self.timeline.end(meter)
         else:
             self.timeline.begin(meter, scenario, self.clock_s)
-            home.stored_kwh[:] = plant.battery_kwh * start.soc_pct / 100.0
-            home.ev_stored_kwh[:] = plant.ev_kwh * start.ev_soc_pct / 100.0
-        home.base_load_kw[:] = start.base_load_kw
-        home.sun_level[:] = float(bool(values["daytime"]))
+            home.state.stored_kwh[:] = home.plant.battery_kwh * start.soc_pct / 100.0
+            home.state.ev_stored_kwh[:] = home.plant.ev_kwh * start.ev_soc_pct / 100.0
+        home.state.base_load_kw[:] = start.base_load_kw
+        home.state.sun_level[:] = float(bool(values["daytime"]))
         self.scenarios[meter] = NO_SCENARIO if scenario is None else scenario.slug
         self._redispatch(meter)
         self.note("scenario_set", meter, scenario=self.scenarios[meter])
@@ -163,25 +169,7 @@ class Community:
         """
         if meter not in self._of_this_moment:  # not the last sub-step's mean, which no checkpoint holds
             self._redispatch(meter)
-        home = one(self.state, meter)
-        plant = one(self.plant, meter)
-        efficiency, battery_kw = float(plant.one_way_efficiency[0]), float(plant.battery_kw[0])
-        spare_kwh = float(home.stored_kwh[0] - plant.battery_kwh[0] * self.switches.battery_reserve_pct[meter] / 100.0)
-        surplus_kw = float(max(home.pv_potential_kw[0] - home.flows[Flow.LOAD, 0], 0.0))
-        order = self.exchange.place(
-            meter,
-            terms,
-            self.clock_s,
-            Home(
-                grid_connected=bool(self.switches.grid_connected[meter]),
-                market_enabled=bool(self.switches.market_enabled[meter]),
-                available_discharge_kwh=max(spare_kwh, 0.0) * efficiency,
-                p_max_discharge_kw=battery_kw,
-                surplus_kw=surplus_kw,
-                p_max_charge_kw=battery_kw,
-                hours_to_reserve=max(-spare_kwh, 0.0) / efficiency / max(min(surplus_kw, battery_kw), RECHARGE_KW),
-            ),
-        )
+        order = self.exchange.place(meter, terms, self.clock_s, home_of(self._one(meter)))
         if order.under_way:
             self._redispatch(meter)
         return order
@@ -214,21 +202,20 @@ class Community:
         start, before = self.clock_s, self.state
         dt_s = stop_s - start
         self._of_this_moment.clear()
+        around = self._environment.at(start, dt_s, any_follows_sun=self.setup.any_follows_sun)
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
-        self.state = step(
-            self.plant, before, self.switches, self.setup, self._surroundings(start, dt_s), asks, start, dt_s
-        )
+        self.state = step(self.homes, around, asks, start, dt_s)
         self.clock_s = stop_s
         for meter, faulty in self.faulty.items():
             added = self.state.registers[:, meter] - before.registers[:, meter]
             self.state.metered[:, meter] = before.metered[:, meter] + faulty.count(added, start)
-        if asks is not None or self._market_open:
-            self._settle(before, asks, start, dt_s)
-        if self._market_open:
-            if self._bots is not None and start // ROUND_S < stop_s // ROUND_S:
-                self._let_bots_act()
-            if self._auto_buy_utok is not None and start // QUARTER_S < stop_s // QUARTER_S:
-                self._fill_reserves(self._auto_buy_utok)
+        if asks is not None or self.setup.any_market_open:
+            self._trading.settle(self.homes, before, self.faulty, asks, start, dt_s)
+        if self.setup.any_market_open:
+            self._trading.let_bots_act(self.homes, stop_s, start)
+            for meter, bid in self._trading.reserve_bids(self.homes, stop_s, start):
+                with suppress(CommandError):  # it has too many orders, or the price is outside the band
+                    self.place(meter, bid)
 
     def _play(self) -> None:
         """Let the timed events of scenarios happen whose time has come."""
@@ -265,73 +252,18 @@ class Community:
         played, self._played = self._played, set()
         return played
 
-    def _settle(self, before: State, asks: Asks | None, start_s: float, dt_s: float) -> None:
-        """Settle on what the meters counted: orders first, then, where the market is open, the surplus."""
-        hours = dt_s / 3600.0
-        exported, imported = (
-            self.state.metered[row] - before.metered[row] for row in (Register.EXPORTED, Register.IMPORTED)
-        )
-        sold = bought = np.zeros_like(exported)
-        if asks is not None:
-            sold, bought = np.minimum(exported, asks.sell_kw * hours), np.minimum(imported, asks.buy_kw * hours)
-        tokens = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) if self.faulty else None
-        self.exchange.settle(start_s + dt_s, dt_s, sold, bought, (exported - sold) * self.switches.market_enabled)
-        if tokens is not None:
-            moved = np.stack([self.exchange.earnings_utok, self.exchange.spending_utok]) - tokens
-            for meter in self.faulty:
-                rows = [Register.EXPORTED, Register.IMPORTED]
-                true = self.state.registers[rows, meter] - before.registers[rows, meter]
-                seen = np.array([exported[meter], imported[meter]])
-                share = np.divide(true, seen, out=np.zeros(2), where=seen > 0.0)
-                self._token_error_utok[:, meter] += moved[:, meter] * (1.0 - share)
-
-    def _let_bots_act(self) -> None:
-        """Let the bots quote anew by what the homes on the grid have too much and too little of."""
-        if self._bots is not None:
-            flows = self.state.flows
-            spare = (self.state.pv_potential_kw - flows[Flow.LOAD]) * self.switches.grid_connected
-            self._bots.act(self.clock_s, float(np.maximum(spare, 0.0).sum()), float(np.maximum(-spare, 0.0).sum()))
-
-    def _fill_reserves(self, price_utok: int) -> None:
-        """Let the homes below their reserve bid for what fills it."""
-        missing = (self.setup.reserve_kwh - self.state.stored_kwh) / self.plant.one_way_efficiency
-        wanting = (missing > 0.0) & self.switches.market_enabled & self.switches.grid_connected
-        for meter in np.flatnonzero(wanting).tolist():
-            charge_kw = float(self.state.max_charge_kw[meter])
-            bid = reserve_bid(float(missing[meter]), charge_kw, price_utok, self.clock_s)
-            if bid is not None:
-                with suppress(CommandError):  # it has too many orders, or the price is outside the band
-                    self.place(meter, bid)
-
-    def _surroundings(self, time_s: float, dt_s: float = 0.0) -> Surroundings:
-        middle_s = time_s + dt_s / 2
-        if not self._minute.holds(middle_s):
-            self._minute = load.minute_at(middle_s, self.plant, self.site, self.load_noise, self._minute)
-            self._air = air_at(self._minute.start_s, self.site)
-        return Surroundings(
-            weather_at(middle_s, self.site, self.seed) if self.setup.any_follows_sun else None,
-            self._air.temp_c,
-            self._minute,
-            self.tariff.is_cheap(self._air.local_hour),
-            self.recorded.powers(time_s, dt_s) if self.recorded else None,
-        )
-
     def _redispatch(self, meter: int) -> None:
         """Compute the powers of one home anew, at once, after a command."""
-        mine = self.exchange.asks_of(meter, self.clock_s, INSTANT_S) if self.exchange.delivering else None
-        around = self._surroundings(self.clock_s)
-        only = slice(meter, meter + 1)
-        recorded = around.recorded.of(only) if around.recorded else None
-        around = around._replace(minute=around.minute.of(only), recorded=recorded)
-        plant, switches, setup = one(self.plant, meter), one(self.switches, meter), one(self.setup, meter)
-        home = step(plant, one(self.state, meter), switches, setup, around, mine, self.clock_s, 0.0)
+        asks = self.exchange.asks_of(meter, self.clock_s, INSTANT_S) if self.exchange.delivering else None
+        around = self._environment.at(self.clock_s, any_follows_sun=self.setup.any_follows_sun)
+        home = step(self._one(meter), around.of(slice(meter, meter + 1)), asks, self.clock_s, 0.0)
         put(self.state, meter, home._replace(mean_flows=home.flows))
         self._of_this_moment.add(meter)
 
     def _redispatch_all(self) -> None:
-        around = self._surroundings(self.clock_s)
         asks = self.exchange.asks(self.clock_s, INSTANT_S) if self.exchange.delivering else None
-        self.state = step(self.plant, self.state, self.switches, self.setup, around, asks, self.clock_s, 0.0)
+        around = self._environment.at(self.clock_s, any_follows_sun=self.setup.any_follows_sun)
+        self.state = step(self.homes, around, asks, self.clock_s, 0.0)
         self.state = self.state._replace(mean_flows=self.state.flows.copy())
 
     def skip_to(self, clock_s: float) -> None:
@@ -349,46 +281,33 @@ class Community:
         """
         self.seq += 1
         meters = self._everyone if meter is None else np.array([meter])
-        values, bits = self._measure(meters, self.state.metered)
+        values, bits = self._measure(meters, self.state.metered, self._trading.standing(self.clock_s))
         self._note_alarms(meters, bits)
         readings = Readings(meters, self.clock_s, self.seq, values, bits)
         wrong = [row for row, number in enumerate(meters.tolist()) if number in self.faulty] if self.faulty else []
         if not wrong:
             return readings, None
         faulty = meters[wrong]
-        truth, _ = self._measure(faulty, self.state.registers, self._token_error_utok)
+        truth, _ = self._measure(faulty, self.state.registers, self._trading.standing(self.clock_s, truly=True))
         for row in wrong:
             column = values[:, row].copy()
             self.faulty[int(meters[row])].read(column, self.clock_s, self.seq)
             values[:, row] = column
         return readings, Readings(faulty, self.clock_s, self.seq, truth, bits[wrong])
 
-    def _measure(self, meters: Ints, registers: Floats, token_error_utok: Floats | None = None) -> tuple[Floats, Ints]:
+    def _measure(self, meters: Ints, registers: Floats, standing: Standing) -> tuple[Floats, Ints]:
         """Return stacked readings (quantities, m) and alarm bits (m,) of some meters that count `registers` (12, n)."""
-        plant, state, switches, setup = self.plant, self.state, self.switches, self.setup
-        exchange = self.exchange
-        earned, spent, pending = exchange.earnings_utok, exchange.spending_utok, exchange.pending_counts()
-        if token_error_utok is not None:
-            earned, spent = earned - token_error_utok[0], spent - token_error_utok[1]
-        judged = self._judge.judge
+        homes, judged = self.homes, self._judge.judge
         if len(meters) != len(self.ids):
-            judged = judge
             chosen = slice(meters[0], meters[0] + 1) if len(meters) == 1 else meters  # a slice need not copy
-            plant, state, switches, setup = (
-                take(plant, chosen), take(state, chosen), take(switches, chosen), take(setup, chosen)
-            )  # fmt: skip
-            registers, earned, spent, pending = registers[:, chosen], earned[chosen], spent[chosen], pending[chosen]
+            homes, registers, standing, judged = homes.of(chosen), registers[:, chosen], take(standing, chosen), judge
         faulty = misread = nobody = np.zeros(len(meters), np.bool_)
         if self.faulty:
             faulty = np.array([meter in self.faulty for meter in meters.tolist()])
             misread = np.array([meter in self.faulty and self.faulty[meter].misreads for meter in meters.tolist()])
-        storage_failed = ~nobody if self.storage_failed else nobody
-        verdicts = judged(view_of(state, switches, setup, faulty, misread, storage_failed))
-        price_utok, quotes = exchange.current_price_utok(self.clock_s), self.tariff.quote(self.clock_s)
-        standing = Standing(earned, spent, pending, price_utok * 1e-6, quotes.ask_utok * 1e-6)
-        mains = mains_at(self.clock_s, self.seed, self._air.temp_c, self.seq)
-        measured = measure(plant, state, switches, setup, registers, standing, mains, verdicts.status)
-        return stack(measured), verdicts.alarms
+        verdicts = judged(view_of(homes, faulty, misread, ~nobody if self.storage_failed else nobody))
+        mains = mains_at(self.clock_s, self.seed, self._environment.air_temp_c, self.seq)
+        return stack(measure(homes, registers, standing, mains, verdicts.status)), verdicts.alarms
 
     def _note_alarms(self, meters: Ints, bits: Ints) -> None:
         before = self._alarms if meters is self._everyone else self._alarms[meters]
@@ -445,20 +364,16 @@ class Community:
         """
         self.clock_s = float(plain["clock_s"])
         self.seq = int(plain["seq"])
+        switches = {name: saved.get("switches", {}) for name, saved in meters.items()}
+        self._board.load(switches, plain["time_acceleration"])
+        self.setup = setup_of(self.plant, self._board.arrays)
+        self._count_apart()
         for meter, name in enumerate(self.ids):
             saved = meters.get(name, {})
-            values = {key: value for key, value in saved.get("switches", {}).items() if key in SWITCHES}
-            self.switch_values[meter] |= values | {"time_acceleration": plain["time_acceleration"]}
             self.scenarios[meter] = saved.get("scenario", NO_SCENARIO)
             if saved.get("timeline"):
                 self.timeline.load(meter, saved["timeline"])
-            if is_active(faults := _faults_in(self.switch_values[meter])):
-                since_s = float(saved.get("faulty_since_s", self.clock_s))
-                self.faulty[meter] = FaultyMeter(faults, since_s, self.plant.key[meter : meter + 1], saved.get("stuck"))
-        self.switches = _switch_arrays(self.switch_values)
-        self.setup = setup_of(self.plant, self.switches)
-        self._market_open = bool(self.switches.market_enabled.any())
-        self._count_apart()
+            self._inject(meter, float(saved.get("faulty_since_s", self.clock_s)), saved.get("stuck"))
         surplus = self.exchange.surplus_state()
         for name, array in self._kept_arrays(surplus).items():
             for meter, (saved_arrays, column) in columns.items():
@@ -477,7 +392,7 @@ class Community:
         state = self.state._asdict()
         ours = {name: state[name] for name in kept} | {
             "alarms": self._alarms,
-            "token_error_utok": self._token_error_utok,
+            "token_error_utok": self._trading.token_error_utok,
         }
         return ours | {
             f"surplus_{name}": leaf for name, leaf in surplus._asdict().items() if isinstance(leaf, np.ndarray)
@@ -504,119 +419,46 @@ class Community:
         self._redispatch(meter)
         return changed
 
-    def _plain_switches(self, meter: int) -> dict[str, SwitchValue]:
-        """Return the switches of a meter that nobody has touched; one with a recorded series follows that."""
-        values = default_switches(self.ids[meter])
-        return values | {"sun_mode": "auto"} if meter in self._own_data else values
-
     def _change(self, meter: int, values: Mapping[str, SwitchValue]) -> dict[str, SwitchValue]:
         """Set what differs, with the consequences of each change; return the previous values of what changed."""
         self._unsaved.add(meter)
-        mine = self.switch_values[meter]
-        changed = {name: mine[name] for name, value in values.items() if mine[name] != value}
-        mine.update({name: values[name] for name in changed})
-        for name in changed.keys() & _CODED:
-            getattr(self.switches, name)[meter] = _CODED[name](values[name])
-        self.setup = setup_of(self.plant, self.switches)
-        if "time_acceleration" in changed:
-            for other in self.switch_values:
-                other["time_acceleration"] = values["time_acceleration"]
+        was_open = self.setup.any_market_open
+        changed = self._board.change(meter, values)
+        self.setup = setup_of(self.plant, self._board.arrays)
         for name in changed:
-            consequence = self._consequences().get(name)
-            if consequence is not None:
-                consequence(meter, values[name])
+            match name, values[name]:
+                case "grid_connected", True:
+                    self.note("grid_reconnect", meter)
+                case "grid_connected", _:
+                    self.exchange.grid_lost(meter, self.clock_s)
+                    self.note("grid_disconnect", meter)
+                case ("market_enabled", True) if not was_open:
+                    self._trading.let_bots_act(self.homes, self.clock_s)
+                case "market_enabled", False:
+                    self.exchange.market_closed(meter, self.clock_s)
+                case "ev_plug", True:
+                    self.state.ev_session_kwh[meter] = 0.0
+                case "fault_inject", _:
+                    self._inject(meter, self.clock_s)
         return changed
 
-    def _consequences(self) -> Mapping[str, Callable[[int, Any], None]]:
-        return {
-            "grid_connected": self._grid_changed,
-            "market_enabled": self._market_changed,
-            "ev_plug": self._plug_changed,
-            "fault_inject": self._faults_changed,
-        }
-
-    def _grid_changed(self, meter: int, connected: bool) -> None:
-        if not connected:
-            self.exchange.grid_lost(meter, self.clock_s)
-        self.note("grid_reconnect" if connected else "grid_disconnect", meter)
-
-    def _market_changed(self, meter: int, opened: bool) -> None:
-        was_open, self._market_open = self._market_open, bool(self.switches.market_enabled.any())
-        if opened and not was_open:
-            self._let_bots_act()
-        if not opened:
-            self.exchange.market_closed(meter, self.clock_s)
-
-    def _plug_changed(self, meter: int, plugged: bool) -> None:
-        if plugged:
-            self.state.ev_session_kwh[meter] = 0.0
-
-    def _faults_changed(self, meter: int, value: Mapping[str, object]) -> None:
+    def _inject(self, meter: int, since_s: float, stuck: Mapping[str, float] | None = None) -> None:
+        """Let a meter have the faults that are set, or none."""
         self.faulty.pop(meter, None)
-        if is_active(value):
+        faults = self._board.faults(meter)
+        if is_active(faults):
             self._count_apart()
-            self.faulty[meter] = FaultyMeter(value, self.clock_s, self.plant.key[meter : meter + 1])
+            self.faulty[meter] = FaultyMeter(faults, since_s, self.plant.key[meter : meter + 1], stuck)
 
     def _count_apart(self) -> None:
         """Let what the meters count be another array than the truth: there is a fault, or there was one."""
         if self.state.metered is self.state.registers:
             self.state = self.state._replace(metered=self.state.registers.copy())
 
+    def _one(self, meter: int) -> Homes:
+        """Return a home alone: views, to which may be written."""
+        return self.homes.of(slice(meter, meter + 1))
+
     def note(self, event_type: str, meter: int, **data: object) -> None:
         """Add an event."""
         self._events.append(Event(event_type, self.clock_s, meter, data))
-
-
-def _faults_in(values: Mapping[str, SwitchValue]) -> Mapping[str, object]:
-    faults = values["fault_inject"]
-    return faults if isinstance(faults, dict) else {}
-
-
-def default_switches(meter_id: str) -> dict[str, SwitchValue]:
-    """Return the switches of a meter that nobody has touched; all but the demo meter follow the real sun."""
-    values = {name: switch.default for name, switch in SWITCHES.items()}
-    return values if meter_id == DEMO_METER else values | {"sun_mode": "auto"}
-
-
-def _switch_arrays(values: Sequence[Mapping[str, Any]]) -> Switches:
-    def column(name: str) -> NDArray[Any]:
-        code = _CODED[name]
-        return np.array([code(mine[name]) for mine in values])
-
-    return Switches(*map(column, Switches._fields))
-
-
-_CODED: Mapping[str, Callable[[Any], Any]] = {
-    "daytime": np.bool_,
-    "grid_connected": np.bool_,
-    "market_enabled": np.bool_,
-    "battery_reserve_pct": np.float64,
-    "manual_load_delta_kw": np.float64,
-    "sun_cloud_factor": np.float64,
-    "ev_plug": np.bool_,
-    "ev_mode": lambda mode: np.int8(EV_MODES.index(mode)),
-    "sun_mode": lambda mode: np.int8(SUN_MODES.index(mode)),
-}
-"""What a value of a switch is in its array."""
-
-
-def _start_state(plant: Plant) -> State:
-    n = len(plant.key)
-    zeros, registers = np.zeros(n), np.zeros((len(Register), n))
-    return State(
-        sun_level=zeros.copy(),
-        base_load_kw=np.full(n, DEMO_BASE_LOAD_KW),
-        stored_kwh=plant.battery_kwh * START_SOC,
-        ev_stored_kwh=plant.ev_kwh * EV_START_SOC,
-        ev_session_kwh=zeros.copy(),
-        irradiance_wpm2=zeros.copy(),
-        pv_potential_kw=zeros.copy(),
-        max_charge_kw=zeros.copy(),
-        max_discharge_kw=zeros.copy(),
-        appliances=np.zeros((len(Appliance), n)),
-        ev_demand_kw=zeros.copy(),
-        flows=np.zeros((len(Flow), n)),
-        mean_flows=np.zeros((len(Flow), n)),
-        registers=registers,
-        metered=registers,
-    )

@@ -7,10 +7,10 @@ import numpy as np
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.arrays import ZERO, Bools, Codes, Floats, Ints, constant
 from wattswap_mqtt.core.battery import SHORT_KWH
+from wattswap_mqtt.core.homes import Homes
 from wattswap_mqtt.core.pv import cell_temperature_c
 from wattswap_mqtt.core.quantities import Snapshot
-from wattswap_mqtt.core.records import Appliance, Flow, Plant, State, Switches
-from wattswap_mqtt.core.setup import Setup
+from wattswap_mqtt.core.records import Appliance, Flow
 from wattswap_mqtt.core.status import View
 
 IDLE_KW = constant(0.0005)
@@ -62,17 +62,9 @@ class Standing(NamedTuple):
     import_tariff: float
 
 
-def measure(
-    plant: Plant,
-    state: State,
-    switches: Switches,
-    setup: Setup,
-    registers: Floats,
-    standing: Standing,
-    mains: Mains,
-    status: Codes,
-) -> Snapshot:
+def measure(homes: Homes, registers: Floats, standing: Standing, mains: Mains, status: Codes) -> Snapshot:
     """Return what meters read that count `registers` (12, n): the state's `metered`, or its true `registers`."""
+    plant, switches, setup, state = homes
     imported, exported, pv, load, charge, discharge, ev, unserved, _ = state.flows
     imported_kwh, exported_kwh, pv_kwh, load_kwh, charged_kwh, discharged_kwh, *more = registers
     ev_kwh, unserved_kwh, curtailed_kwh, emitted_kg, saved_kg, avoided_kg = more
@@ -198,15 +190,9 @@ def measure(
     }
 
 
-def view_of(
-    state: State,
-    switches: Switches,
-    setup: Setup,
-    faulty: Bools,
-    misread: Bools,
-    storage_failed: Bools,
-) -> View:
+def view_of(homes: Homes, faulty: Bools, misread: Bools, storage_failed: Bools) -> View:
     """Return what the rules of status and alarms look at."""
+    _, switches, setup, state = homes
     imported, exported, _, _, _, _, _, unserved, curtailed = state.flows
     mean = state.mean_flows
     importing, exporting, sunny, _, charging, discharging, ev_charging, *_ = mean > FLOWING_KW

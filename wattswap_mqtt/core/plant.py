@@ -1,11 +1,11 @@
-"""Sampling the homes of a community: the seed's demo home, and others around it."""
+"""Sampling the homes of a community, the seed's demo home and others around it, and what they begin with."""
 
 import numpy as np
 
 from wattswap_mqtt.core import draws
 from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.load import DUTY
-from wattswap_mqtt.core.records import Plant
+from wattswap_mqtt.core.records import Appliance, Flow, Plant, Register, State
 
 DEMO_METER = "demo_meter"
 DEMO_BASE_LOAD_KW = 2.0
@@ -67,4 +67,27 @@ def sample_plant(ids: tuple[str, ...], seed: int) -> Plant:
         appliance_swing=swing,
         heavy_kw=np.stack([spread(14, 2.0, 3.0, 2.5), spread(15, 1.6, 3.0, 2.0)]),
         swing_limit_kw=MOST_DEVIATION_KW / deviation,
+    )
+
+
+def start_state(plant: Plant) -> State:
+    """Return what the homes of `plant` begin with, their powers not yet computed."""
+    n = len(plant.key)
+    registers = np.zeros((len(Register), n))
+    return State(
+        sun_level=np.zeros(n),
+        base_load_kw=np.full(n, DEMO_BASE_LOAD_KW),
+        stored_kwh=plant.battery_kwh * START_SOC,
+        ev_stored_kwh=plant.ev_kwh * EV_START_SOC,
+        ev_session_kwh=np.zeros(n),
+        irradiance_wpm2=np.zeros(n),
+        pv_potential_kw=np.zeros(n),
+        max_charge_kw=np.zeros(n),
+        max_discharge_kw=np.zeros(n),
+        appliances=np.zeros((len(Appliance), n)),
+        ev_demand_kw=np.zeros(n),
+        flows=np.zeros((len(Flow), n)),
+        mean_flows=np.zeros((len(Flow), n)),
+        registers=registers,
+        metered=registers,
     )

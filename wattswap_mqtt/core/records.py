@@ -112,11 +112,6 @@ class State(NamedTuple):
 Record = TypeVar("Record", bound=tuple[Any, ...])
 
 
-def one(record: Record, meter: int) -> Record:
-    """Return the record of a single meter: views, every last axis of length 1."""
-    return take(record, slice(meter, meter + 1))
-
-
 def take(record: Record, meters: slice | Ints) -> Record:
     """Return the record of some meters: views for a slice, else copies; what is no array is for all meters."""
     leaves = [leaf[..., meters] if isinstance(leaf, np.ndarray) else leaf for leaf in record]

@@ -32,7 +32,7 @@ class Setup(NamedTuple):
     target_sun_level: Floats
     any_follows_sun: bool
     any_manual_load: bool
-    any_sells_first: bool
+    any_market_open: bool
     any_plugged: bool
     any_ev: bool
     any_islanded: bool
@@ -60,7 +60,7 @@ def setup_of(plant: Plant, switches: Switches) -> Setup:
         target_sun_level=switches.daytime.astype(np.float64),
         any_follows_sun=bool(follows_sun.any()),
         any_manual_load=bool(switches.manual_load_delta_kw.any()),
-        any_sells_first=bool(switches.market_enabled.any()),
+        any_market_open=bool(switches.market_enabled.any()),
         any_plugged=bool(switches.ev_plug.any()),
         any_ev=bool((switches.ev_plug & (switches.ev_mode != 0)).any()),
         any_islanded=not on_grid.all(),

@@ -17,13 +17,13 @@ import numpy as np
 
 from wattswap_mqtt.core import battery, ev, load, pv
 from wattswap_mqtt.core.arrays import ZERO, Bools, Floats, constant
-from wattswap_mqtt.core.load import Minute
+from wattswap_mqtt.core.homes import Homes
 from wattswap_mqtt.core.market.delivery import Asks
-from wattswap_mqtt.core.recorded import Powers
-from wattswap_mqtt.core.records import Appliance, Flow, Plant, State, Switches
+from wattswap_mqtt.core.records import Appliance, Flow, State, Switches
 from wattswap_mqtt.core.registers import increments
 from wattswap_mqtt.core.setup import Setup
 from wattswap_mqtt.core.sun import Weather
+from wattswap_mqtt.core.surroundings import Surroundings
 
 RECHARGE_KW = 1.0
 """R1: at least this much."""
@@ -32,16 +32,6 @@ INSTANT_S = 1.0
 STATUS_MEAN_S = 60.0
 """The status line looks at a mean over about this time."""
 _FULL_SUN = constant(pv.FULL_SUN_WPM2)
-
-
-class Surroundings(NamedTuple):
-    """What comes from outside the homes for one sub-step, the same for all of them."""
-
-    weather: Weather | None  # None if no home follows the sun
-    air_temp_c: float
-    minute: Minute
-    cheap_tariff: bool
-    recorded: Powers | None = None
 
 
 class Demand(NamedTuple):
@@ -65,25 +55,17 @@ class Limits(NamedTuple):
     to_reserve: Floats | None  # what fills it up to the reserve; None if it is wanted nowhere
 
 
-def step(
-    plant: Plant,
-    state: State,
-    switches: Switches,
-    setup: Setup,
-    around: Surroundings,
-    asks: Asks | None,
-    time_s: float,
-    dt_s: float,
-) -> State:
+def step(homes: Homes, around: Surroundings, asks: Asks | None, time_s: float, dt_s: float) -> State:
     """Return the state after [time_s, time_s + dt_s], which must not cross a whole minute.
 
     `asks` is None while no order is being delivered.  With `dt_s` 0 only the powers are computed anew, for switches
     that were just set.
     """
+    plant, switches, setup, state = homes
     hours, ahead_h = dt_s / 3600.0, max(dt_s, INSTANT_S) / 3600.0
 
     sun_level = _sun_level(state, setup, dt_s)
-    irradiance = _irradiance(plant, switches, setup, around.weather, sun_level)
+    irradiance = _irradiance(homes, around.weather, sun_level)
     potential = pv.ac_power_kw(plant.pv_dc_kw, plant.pv_ac_kw, irradiance, around.air_temp_c)
     if around.recorded is not None and around.recorded.pv is not None:
         recorded = around.recorded.pv * switches.sun_cloud_factor
@@ -91,8 +73,8 @@ def step(
         potential = np.where(from_series, recorded, potential)
         seen = pv.irradiance_for_wpm2(recorded, plant.pv_dc_kw, around.air_temp_c)
         irradiance = np.where(from_series, seen, irradiance)
-    demand = _demand(plant, state, switches, setup, around, potential, time_s, dt_s)
-    limits = _limits(plant, state, switches, setup, ahead_h)
+    demand = _demand(homes, around, potential, time_s, dt_s)
+    limits = _limits(homes, ahead_h)
     charge, discharge = _dispatch(switches, setup, demand, limits)
     if asks is not None:
         charge, discharge = _serve_orders(switches, setup, asks, demand, limits, charge, discharge)
@@ -108,7 +90,7 @@ def step(
         stored_kwh=battery.stored_after_kwh(
             state.stored_kwh, plant.battery_kwh, plant.one_way_efficiency, charge, discharge, hours
         ),
-        ev_stored_kwh=_ev_stored_after_kwh(plant, state, switches, setup, around, ev_power, hours),
+        ev_stored_kwh=_ev_stored_after_kwh(homes, around, ev_power, hours),
         ev_session_kwh=state.ev_session_kwh + ev_power * hours if setup.any_plugged else state.ev_session_kwh,
         irradiance_wpm2=irradiance,
         pv_potential_kw=potential,
@@ -131,24 +113,16 @@ def _sun_level(state: State, setup: Setup, dt_s: float) -> Floats:
     return np.maximum(np.minimum(setup.target_sun_level, state.sun_level + moved), state.sun_level - moved)
 
 
-def _irradiance(plant: Plant, switches: Switches, setup: Setup, weather: Weather | None, sun_level: Floats) -> Floats:
+def _irradiance(homes: Homes, weather: Weather | None, sun_level: Floats) -> Floats:
     plane = _FULL_SUN * sun_level
     if weather is not None:
-        sky = pv.plane_irradiance_wpm2(plant.panel_normal, weather) if weather.global_wpm2 > 0.0 else 0.0
-        plane = np.where(setup.follows_sun, sky, plane)
-    return plane * switches.sun_cloud_factor
+        sky = pv.plane_irradiance_wpm2(homes.plant.panel_normal, weather) if weather.global_wpm2 > 0.0 else 0.0
+        plane = np.where(homes.setup.follows_sun, sky, plane)
+    return plane * homes.switches.sun_cloud_factor
 
 
-def _demand(
-    plant: Plant,
-    state: State,
-    switches: Switches,
-    setup: Setup,
-    around: Surroundings,
-    potential: Floats,
-    time_s: float,
-    dt_s: float,
-) -> Demand:
+def _demand(homes: Homes, around: Surroundings, potential: Floats, time_s: float, dt_s: float) -> Demand:
+    plant, switches, setup, state = homes
     mean_kw = state.base_load_kw
     if setup.any_follows_sun:
         mean_kw = np.where(setup.follows_sun, around.minute.quarter.mean_kw(time_s + dt_s / 2), mean_kw)
@@ -173,7 +147,8 @@ def _demand(
     return Demand(appliances, house, wanted, deficit, np.maximum(wanted - sun_left, 0.0), surplus, net + wanted)
 
 
-def _limits(plant: Plant, state: State, switches: Switches, setup: Setup, hours: float) -> Limits:
+def _limits(homes: Homes, hours: float) -> Limits:
+    plant, switches, setup, state = homes
     room, spare = plant.battery_kwh - state.stored_kwh, state.stored_kwh - setup.reserve_kwh
     stored_h = plant.one_way_efficiency * hours
     below_reserve = (spare < battery.SHORT_KWH) & switches.grid_connected
@@ -190,7 +165,7 @@ def _dispatch(switches: Switches, setup: Setup, demand: Demand, limits: Limits) 
     wanted = np.minimum(demand.deficit, setup.house_discharge_kw)  # R2
     if setup.any_islanded and setup.any_ev:
         wanted = wanted + demand.ev_deficit * ~switches.grid_connected  # R4
-    charge = np.maximum(demand.surplus - setup.sell_first_kw, 0.0) if setup.any_sells_first else demand.surplus  # R3
+    charge = np.maximum(demand.surplus - setup.sell_first_kw, 0.0) if setup.any_market_open else demand.surplus  # R3
     if limits.to_reserve is not None:
         recharge = np.minimum(np.maximum(demand.surplus, RECHARGE_KW), limits.to_reserve)
         charge = np.where(limits.below_reserve, np.maximum(recharge, charge), charge)  # R1
@@ -261,16 +236,9 @@ def _mean_flows(mean: Floats, flows: Floats, weight: float) -> Floats:
     return moved
 
 
-def _ev_stored_after_kwh(
-    plant: Plant,
-    state: State,
-    switches: Switches,
-    setup: Setup,
-    around: Surroundings,
-    charge_kw: Floats,
-    hours: float,
-) -> Floats:
+def _ev_stored_after_kwh(homes: Homes, around: Surroundings, charge_kw: Floats, hours: float) -> Floats:
     """Return the energy in the vehicles' packs: driven down while away, charged while plugged."""
+    plant, switches, setup, state = homes
     driven = ev.driven_kwh(state.ev_stored_kwh, setup.ev_floor_kwh, around.minute.quarter.driving_kw, hours)
     if not setup.any_plugged:
         return driven
