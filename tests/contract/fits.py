@@ -22,6 +22,8 @@ def problems(value, schema, where="$"):
     assert not unknown, f"this checker does not know {unknown}"
     if alternatives := schema.get("anyOf") or schema.get("oneOf"):
         found = [problems(value, alternative, where) for alternative in alternatives]
+        if "oneOf" in schema and found.count([]) > 1:
+            return [f"{where}: {value!r} fits more than one alternative"]
         return [] if [] in found else found[0]
     types = schema.get("type", list(TYPES))
     allowed = tuple(TYPES[name] for name in ([types] if isinstance(types, str) else types))

@@ -8,9 +8,9 @@ from committed import check
 from fits import problems
 from homes import SCENARIOS, named
 
-from wattswap_mqtt.contract import schema
+from wattswap_mqtt.contract import schema, topics
 from wattswap_mqtt.contract.answers import accepted, encode_ack, encode_event, rejected
-from wattswap_mqtt.contract.asyncapi import asyncapi_document
+from wattswap_mqtt.contract.asyncapi import asyncapi_document, payload_schema
 from wattswap_mqtt.contract.discovery import device_config
 from wattswap_mqtt.contract.messages import RejectedCommand, parse_command
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
@@ -135,6 +135,22 @@ def test_orders_trades_answers_and_events_fit_their_schemas(community):
         if event.event_type == "trade":
             assert not problems(event.data, schema.trade_schema())
             assert not problems(encoded(community, event.data)[0], schema.snapshot_schema())
+
+
+@pytest.mark.parametrize(
+    ("channel", "said"),
+    [
+        (topics.SET_SWITCH, True),
+        (topics.SET_SWITCH, {"bias_pct": 10}),
+        (topics.SET_SWITCH, {"value": 50, "id": "a-1"}),
+        (topics.SET_SWITCHES, {"daytime": True, "id": "a-2"}),
+        (topics.SET_SCENARIO, "island-mode"),
+        (topics.SET_SCENARIO, {"value": "island-mode", "id": "a-3"}),
+        (topics.SET_DISCOVERY, {"value": True, "id": "a-4"}),
+    ],
+)
+def test_commands_fit_their_schemas(channel, said):
+    assert not problems(said, payload_schema(channel))
 
 
 def test_a_refusal_fits_its_schema():

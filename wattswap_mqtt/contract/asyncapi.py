@@ -61,9 +61,9 @@ def _named(name: str) -> Schema:
 
 
 def _envelope(value: Schema) -> Schema:
-    """Return the schema of a plain value or `{"value": …, "id": …}`."""
+    """Return the schema of a plain value or `{"value": …, "id": …}`, which may be both where objects are values."""
     properties = {"value": value, "id": schema.correlation_id_schema()}
-    return {"oneOf": [value, {"type": "object", "properties": properties, "required": ["value"]}]}
+    return {"anyOf": [value, {"type": "object", "properties": properties, "required": ["value"]}]}
 
 
 _STATUS = record(
