@@ -1,7 +1,6 @@
 """Fixtures for all tests: free ports, real brokers, a small MQTT client, and a check that nothing is left running."""
 
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +9,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.running import PATIENCE_S, AmqttThread, MosquittoProcess, MqttProbe, SimulatorThread, wait_until
+from tests.running import (
+    PATIENCE_S,
+    AmqttThread,
+    MosquittoProcess,
+    MqttProbe,
+    SimulatorThread,
+    unused_port,
+    wait_until,
+)
 from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.contract.topics import Topics
 
@@ -40,14 +47,6 @@ def _no_thread_left_behind() -> Iterator[None]:
         assert not thread.is_alive(), f"the test has left the thread {thread.name!r} running"
 
 
-def unused_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that gives a port of 127.0.0.1 on which nobody listens."""
@@ -68,7 +67,7 @@ def broker(
     request: pytest.FixtureRequest, tmp_path: Path, free_port: Callable[[], int]
 ) -> Iterator[AmqttThread | MosquittoProcess]:
     """A running broker: the embedded one, and in the full suite mosquitto.  Has address, stop() and start()."""
-    running = AmqttThread() if request.param == "amqtt" else MosquittoProcess(free_port(), tmp_path)
+    running = AmqttThread(free_port()) if request.param == "amqtt" else MosquittoProcess(free_port(), tmp_path)
     running.start()
     yield running
     running.stop()

@@ -1,7 +1,9 @@
 """What tests run and talk to: real brokers, a simulator in a thread, a small MQTT client; and how they wait."""
 
 import asyncio
+import contextlib
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -30,6 +32,21 @@ def wait_until(condition: Callable[[], object], what: str = "the condition", tim
         if time.monotonic() > until_s:
             pytest.fail(f"{what} did not come true in {timeout_s:g} s")
         time.sleep(0.005)
+
+
+_ports = iter(random.sample(range(10_000, 32_000), 22_000))
+"""Below what the system gives to those who ask for port 0, or connect (on Linux from 32768 on): one of those might be
+somebody else's before it is listened on, or while its broker is away."""
+
+
+def unused_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens, each time another."""
+    for port in _ports:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free")
 
 
 class AmqttThread:
