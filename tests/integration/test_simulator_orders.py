@@ -80,7 +80,7 @@ def test_the_seeds_steps_4_to_7(meter):
     order_id = meter.order(quantity_kwh=1.5, duration_sec=900)["result"]["order_id"]
     during = meter.payloads("state")[-1]
     assert during["grid"]["grid_export_kw"] > before["grid"]["grid_export_kw"]
-    meter.set("time_acceleration", "60")
+    meter.set("time_acceleration", "10")
     meter.state(lambda state: state["battery"]["soc_pct"] < before["battery"]["soc_pct"])
     meter.set("grid_connected", "OFF")
     lost = until_ended(meter, order_id)
@@ -156,15 +156,15 @@ def test_an_order_is_not_forgotten_to_be_cleared_while_the_broker_is_away(broker
 
 
 class Clock:
-    """The wall clock as `persistence` sees it, moved on by `offset_s`."""
+    """The wall clock as `persistence` sees it: it stands still, moved on by `offset_s`."""
 
     def __init__(self, monkeypatch) -> None:
         self.offset_s = 0.0
-        self._time = persistence.time.time
+        self._now_s = persistence.time.time()
         monkeypatch.setattr(persistence, "time", self)
 
     def time(self) -> float:
-        return self._time() + self.offset_s
+        return self._now_s + self.offset_s
 
 
 def test_orders_are_found_by_id_and_filters_also_long_after_they_ended(probe, simulate, monkeypatch):
