@@ -69,7 +69,7 @@ def test_up_serves_mqtt_and_rest(system, make_probe):
     probe.subscribe("wattswap/#")
     assert probe.wait_for_json(STATE)["meter_id"] == "demo_meter"
     assert get(f"{web}/api/v1/meter/meter_00003/snapshot")["meter_id"] == "meter_00003"
-    assert httpx.get(f"{web}/docs").status_code == 200
+    assert httpx.get(f"{web}/docs", timeout=PATIENCE_S).status_code == 200
     probe.publish("wattswap/meter/demo_meter/switch/daytime/set", "ON")
     assert probe.wait_for_json("wattswap/meter/demo_meter/ack")["status"] == "ok"
 
@@ -211,7 +211,7 @@ def test_the_roles_run_apart_and_wait_for_a_broker_that_is_away(start, free_port
     probe.wait_for_json(STATE)
 
     snapshot = f"{web}/api/v1/meter/demo_meter/snapshot"
-    wait_until(lambda: httpx.get(snapshot).status_code == 200, "the bridge has heard of the meter")
+    wait_until(lambda: httpx.get(snapshot, timeout=PATIENCE_S).status_code == 200, "the bridge has heard of the meter")
     for process in (simulator, bridge, broker):
         assert process.end() == 0
         assert "Traceback" not in process.said["err"]

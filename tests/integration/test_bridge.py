@@ -1,5 +1,6 @@
 """The bridge over real HTTP and a real broker, with a device at the other end that is not ours."""
 
+import errno
 import json
 import socket
 import threading
@@ -73,7 +74,7 @@ class Device:
         self.switches = {"daytime": False, "time_acceleration": 1.0}
         probe._client.on_message = self._on_message
         for below in ("switch/+/set", "market/+"):
-            probe._client.subscribe(f"{BASE}/{below}", 1)
+            probe.subscribe(f"{BASE}/{below}")
         self.tell()
 
     def tell(self, seq: int = 0) -> None:
@@ -323,9 +324,14 @@ class TestHttp:
     def test_what_is_hardly_http_does_no_harm(self, served, request_line, caplog):
         with closing(socket.create_connection(("127.0.0.1", served.port))) as sock:
             sock.settimeout(PATIENCE_S)
-            sock.sendall(request_line)
-            sock.shutdown(socket.SHUT_WR)
-            status = sock.recv(65536)[:12]
+            try:
+                sock.sendall(request_line)
+                sock.shutdown(socket.SHUT_WR)
+                status = sock.recv(65536)[:12]
+            except OSError as error:  # it has hung up before all was said, and what it answered is lost then
+                if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+                    raise
+                status = b""
             assert status in (b"", b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 413", b"HTTP/1.1 422"), status
         assert served.http.get("/constants").status_code == 200
         assert "Traceback" not in caplog.text
