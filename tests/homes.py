@@ -9,9 +9,10 @@ from wattswap_mqtt.contract.scenario_files import builtin_scenarios
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.quantities import QUANTITIES, rounded
+from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.records import Flow, Register
 from wattswap_mqtt.core.scenarios import Scenario, scenario_named
+from wattswap_mqtt.core.stacked import rounded
 
 NOON_S = datetime.fromisoformat("2026-06-17T12:00:00+02:00").timestamp()
 """A Wednesday in summer at the default site."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from homes import SCENARIOS, community, counted, home, market_order, named, powers, reading, set_home
 
-from wattswap_mqtt.core.quantities import QUANTITIES, ROW, rounded
+from wattswap_mqtt.core.quantities import QUANTITIES, ROW
+from wattswap_mqtt.core.stacked import rounded
 
 STREET = tuple(f"home_{number}" for number in range(40))
 

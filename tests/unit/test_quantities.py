@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from wattswap_mqtt.core.quantities import QUANTITIES, ROW, SECTIONS, rounded
+from wattswap_mqtt.core.quantities import QUANTITIES, ROW, SECTIONS
 from wattswap_mqtt.core.records import Appliance
+from wattswap_mqtt.core.stacked import rounded
 
 # Section 4 of the contract.
 CONTRACT = {

@@ -47,11 +47,7 @@ def device_config(
 
     `scenarios` are the names to choose from, beside the plain home; those of the package unless given.
     """
-    components = {
-        f"{path.section}_{path.field}": _quantity(meter_id, path)
-        for path in QUANTITIES
-        if path.quantity.kind != "object"
-    }
+    components = {f"{path.section}_{path.field}": _quantity(meter_id, path) for path in QUANTITIES}
     components |= {f"switch_{switch.name}": _switch(topics, meter_id, switch) for switch in SWITCHES.values()}
     components |= {
         "scenario": _scenario(topics, meter_id, scenarios or builtin_names()),

@@ -10,13 +10,14 @@ from wattswap_mqtt.contract.messages import FILTER_STATUSES, MAX_ID_LENGTH, MAX_
 from wattswap_mqtt.contract.orders import OrderRequest
 from wattswap_mqtt.contract.topics import METER_ID, ORDER_ID
 from wattswap_mqtt.core.faults import FAULTS, Fault
-from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS, Quantity
+from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
+from wattswap_mqtt.core.quantity import Quantity
 from wattswap_mqtt.core.status import ALARMS
 from wattswap_mqtt.core.switches import SWITCHES, Switch
 
 Schema = dict[str, Any]
 
-JSON_TYPES = {"number": "number", "integer": "integer", "enum": "string", "bool": "boolean", "object": "object"}
+JSON_TYPES = {"number": "number", "integer": "integer", "enum": "string", "bool": "boolean"}
 
 
 def text(description: str, **more: object) -> Schema:

@@ -10,7 +10,8 @@ import orjson
 
 from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.community import Readings
-from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS, rounded
+from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
+from wattswap_mqtt.core.stacked import rounded
 from wattswap_mqtt.core.status import alarms_of
 
 Tree = dict[str, Any]

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from wattswap_mqtt.contract.answers import EVENT_TYPES
 from wattswap_mqtt.core.errors import CommandError
-from wattswap_mqtt.core.quantities import QUANTITIES, Quantity
+from wattswap_mqtt.core.quantities import QUANTITIES
+from wattswap_mqtt.core.quantity import Quantity
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.status import ALARMS
 from wattswap_mqtt.core.switches import SWITCHES, Switch, read_bool

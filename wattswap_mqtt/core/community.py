@@ -27,11 +27,11 @@ from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.market.surplus import SurplusState
 from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
 from wattswap_mqtt.core.plant import sample_plant, start_state
-from wattswap_mqtt.core.quantities import stack
 from wattswap_mqtt.core.recorded import Recorded
 from wattswap_mqtt.core.records import put, take
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
 from wattswap_mqtt.core.setup import setup_of
+from wattswap_mqtt.core.stacked import stack
 from wattswap_mqtt.core.status import Judge, alarms_of, judge
 from wattswap_mqtt.core.step import INSTANT_S, step
 from wattswap_mqtt.core.sun import Site

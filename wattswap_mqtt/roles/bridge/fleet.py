@@ -62,7 +62,8 @@ class Fleet:
             raised = snapshot.get("alarms")
             alarms.append(len(raised) if isinstance(raised, list) else 0)
             for path, column in zip(paths, columns, strict=True):
-                column.append(_value(snapshot, path))
+                found = path.value_in(snapshot)
+                column.append(None if isinstance(found, (dict, list)) else found)
         sums = {
             path.dotted: sum(
                 value for value, there in zip(column, online, strict=True) if there and isinstance(value, (int, float))
@@ -129,10 +130,3 @@ async def fleet(
     paths = [_PATHS[name] for name in dict.fromkeys(names)]
     gatherer = cast("Fleet", request.app.state.fleet)
     return packed_response(request, await gatherer.columns(paths))
-
-
-def _value(snapshot: dict[str, Any], path: Path) -> object:
-    found: object = snapshot.get(path.section)
-    for name in path.names:
-        found = found.get(name) if isinstance(found, dict) else None
-    return None if isinstance(found, (dict, list)) else found

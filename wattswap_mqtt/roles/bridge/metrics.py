@@ -5,11 +5,10 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 import orjson
 
-from wattswap_mqtt.core.quantities import QUANTITIES, Path
+from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.roles.bridge.intake import Bridge
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -63,7 +62,7 @@ def _of_meters(bridge: Bridge) -> Iterator[str]:
         if path.quantity.kind in ("number", "integer", "bool"):
             kind = "counter" if path.quantity.state_class == "total_increasing" else "gauge"
             unit = f" [{path.quantity.unit}]" if path.quantity.unit else ""
-            values = [(label, _value(snapshot, path)) for label, snapshot in snapshots]
+            values = [(label, path.value_in(snapshot)) for label, snapshot in snapshots]
             yield from _metric(f"{path.section}_{path.field}", kind, path.quantity.meaning + unit, values)
 
 
@@ -78,10 +77,3 @@ def _metric(name: str, kind: str, meaning: str, values: Sequence[tuple[str, obje
 
 def _label(**names: str) -> str:
     return "{" + ",".join(f'{name}="{value}"' for name, value in names.items()) + "}"
-
-
-def _value(snapshot: dict[str, Any], path: Path) -> object:
-    found: object = snapshot.get(path.section)
-    for name in path.names:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattswap_mqtt.core.community import Readings
-from wattswap_mqtt.core.quantities import QUANTITIES, rounded
+from wattswap_mqtt.core.quantities import QUANTITIES
+from wattswap_mqtt.core.stacked import rounded
 
 _DEADBAND = np.array([[path.quantity.deadband] for path in QUANTITIES])
 _EVERY_S = np.array([[path.quantity.every_s] for path in QUANTITIES])
