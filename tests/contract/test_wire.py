@@ -8,7 +8,7 @@ from committed import check
 from fits import problems
 from homes import SCENARIOS, named
 
-from wattswap_mqtt.contract import schema, topics
+from wattswap_mqtt.contract import market_schema, schema, topics
 from wattswap_mqtt.contract.answers import accepted, encode_ack, encode_event, rejected
 from wattswap_mqtt.contract.asyncapi import asyncapi_document, payload_schema
 from wattswap_mqtt.contract.discovery import device_config
@@ -42,7 +42,10 @@ def test_switches_schema():
 
 
 def test_order_schemas():
-    check("order_schemas", {"placed": schema.order_request_schema(mqtt=True), "reported": schema.order_schema()})
+    check(
+        "order_schemas",
+        {"placed": market_schema.order_request_schema(mqtt=True), "reported": market_schema.order_schema()},
+    )
 
 
 def test_discovery():
@@ -123,8 +126,8 @@ def test_orders_trades_answers_and_events_fit_their_schemas(community):
     order = community.place(0, command.terms)
     for _ in range(5):
         community.advance(60.0)
-        assert not problems(orjson.loads(orjson.dumps(order.to_dict())), schema.order_schema())
-        assert set(order.to_dict()) == set(schema.order_schema()["properties"])
+        assert not problems(orjson.loads(orjson.dumps(order.to_dict())), market_schema.order_schema())
+        assert set(order.to_dict()) == set(market_schema.order_schema()["properties"])
     assert order.to_dict()["executions"]
     assert not problems(orjson.loads(encode_ack(accepted(command, order.to_dict()))), schema.ack_schema())
     events = community.take_events()
@@ -133,7 +136,7 @@ def test_orders_trades_answers_and_events_fit_their_schemas(community):
         payload = encode_event(event.event_type, "2026-01-01T00:00:00+00:00", "demo_meter", event.data)
         assert not problems(orjson.loads(payload), schema.event_schema())
         if event.event_type == "trade":
-            assert not problems(event.data, schema.trade_schema())
+            assert not problems(event.data, market_schema.trade_schema())
             assert not problems(encoded(community, event.data)[0], schema.snapshot_schema())
 
 

@@ -9,7 +9,6 @@ import re
 import orjson
 import pytest
 
-from wattswap_mqtt.contract.answers import EVENT_TYPES
 from wattswap_mqtt.contract.discovery import (
     EVENT_GROUPS,
     PLAIN_HOME,
@@ -22,6 +21,7 @@ from wattswap_mqtt.contract.discovery import (
 from wattswap_mqtt.contract.messages import PlaceOrder, SetScenario, parse_command
 from wattswap_mqtt.contract.scenario_files import builtin_names
 from wattswap_mqtt.contract.topics import Topics
+from wattswap_mqtt.core.events import EVENT_TYPES
 from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.switches import SWITCHES
 

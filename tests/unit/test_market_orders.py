@@ -1,6 +1,7 @@
 import pytest
 
-from wattswap_mqtt.core.market.orders import REASONS, Order, OrderTerms, iso, trade
+from wattswap_mqtt.core.market.orders import REASONS, Order, OrderTerms, trade
+from wattswap_mqtt.core.moments import iso_utc
 
 SELL = OrderTerms("sell", "limit", 1_500_000, 900, price_utok_per_kwh=80_000, ttl_s=600, client_order_id="mine")
 
@@ -10,8 +11,8 @@ def order(terms=SELL):
 
 
 def test_moments_are_utc_and_stay_within_the_calendar():
-    assert iso(1_800_000_000.1234) == "2027-01-15T08:00:00.123+00:00"
-    assert iso(1e15).startswith("9999-12-31T23:59:59")
+    assert iso_utc(1_800_000_000.1234) == "2027-01-15T08:00:00.123+00:00"
+    assert iso_utc(1e15).startswith("9999-12-31T23:59:59")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,6 @@ import orjson
 from wattswap_mqtt.contract.messages import Command, CorrelationId, RejectedCommand
 from wattswap_mqtt.core.errors import CommandError
 
-EVENT_TYPES = (
-    "started", "switch_changed", "scenario_set", "command_rejected", "order_accepted", "order_partially_filled",
-    "order_executed", "order_failed", "order_expired", "order_cancelled", "trade", "grid_disconnect", "grid_reconnect",
-    "alarm_raised", "alarm_cleared", "scenario_event",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Ack:

@@ -4,12 +4,21 @@ It is written from the device's point of view: it sends telemetry and answers, i
 """
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wattswap_mqtt import __version__
-from wattswap_mqtt.contract import schema, topics
+from wattswap_mqtt.contract import market_schema, schema, topics
 from wattswap_mqtt.contract.scenario_files import builtin_names
-from wattswap_mqtt.contract.schema import Schema, moment, number, record, text
+from wattswap_mqtt.contract.schema_words import (
+    Schema,
+    correlation_id_schema,
+    moment,
+    number,
+    order_id_schema,
+    record,
+    text,
+)
 from wattswap_mqtt.contract.topics import CHANNELS, COMMANDS, Channel, Topics
 from wattswap_mqtt.core.scenarios import NO_SCENARIO
 
@@ -19,7 +28,11 @@ PARAMETERS = {
     "switch": "the switch, such as daytime",
     "order_id": "the order, such as demo_meter.1",
 }
-NAMED_SCHEMAS = ("snapshot", "order", "trade")
+NAMED_SCHEMAS: Mapping[str, Callable[[], Schema]] = {
+    "snapshot": schema.snapshot_schema,
+    "order": market_schema.order_schema,
+    "trade": market_schema.trade_schema,
+}
 """What several channels carry; they refer to one schema."""
 
 
@@ -38,7 +51,7 @@ def asyncapi_document(of: Topics, broker: str = "mqtt://127.0.0.1:1883") -> dict
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(of, channel) for channel in CHANNELS},
         "operations": {_operation_id(channel): _operation(channel) for channel in CHANNELS},
-        "components": {"schemas": {name: getattr(schema, f"{name}_schema")() for name in NAMED_SCHEMAS}},
+        "components": {"schemas": {name: made() for name, made in NAMED_SCHEMAS.items()}},
     }
 
 
@@ -62,7 +75,7 @@ def _named(name: str) -> Schema:
 
 def _envelope(value: Schema) -> Schema:
     """Return the schema of a plain value or `{"value": …, "id": …}`, which may be both where objects are values."""
-    properties = {"value": value, "id": schema.correlation_id_schema()}
+    properties = {"value": value, "id": correlation_id_schema()}
     return {"anyOf": [value, {"type": "object", "properties": properties, "required": ["value"]}]}
 
 
@@ -87,7 +100,7 @@ _STATUS = record(
         "boot_id": text("another one after each start"),
     },
 )
-_MARKET = record("The marketplace of a community.", schema.market_properties())
+_MARKET = record("The marketplace of a community.", market_schema.market_properties())
 _NAMES = [NO_SCENARIO, *builtin_names()]
 _OBJECTS: dict[Channel, Schema] = {
     topics.SCENARIO_STATE: text("a scenario's name; others than these are a user's own", examples=_NAMES),
@@ -102,14 +115,14 @@ _OBJECTS: dict[Channel, Schema] = {
         }
     ),
     topics.SET_DISCOVERY: _envelope({"type": ["boolean", "string", "integer"]}),
-    topics.PLACE_ORDER: schema.order_request_schema(mqtt=True),
+    topics.PLACE_ORDER: market_schema.order_request_schema(mqtt=True),
     topics.CANCEL_ORDER: {
         "type": "object",
-        "properties": {"order_id": schema.order_id_schema(), "id": schema.correlation_id_schema()},
+        "properties": {"order_id": order_id_schema(), "id": correlation_id_schema()},
         "required": ["order_id"],
         "additionalProperties": False,
     },
-    topics.GET_ORDERS: schema.order_query_schema(),
+    topics.GET_ORDERS: market_schema.order_query_schema(),
     topics.ORDER: _named("order"),
     topics.ACK: schema.ack_schema(),
     topics.EVENT: schema.event_schema(),

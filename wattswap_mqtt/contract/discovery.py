@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from wattswap_mqtt import __version__
-from wattswap_mqtt.contract.answers import EVENT_TYPES
 from wattswap_mqtt.contract.scenario_files import builtin_names
 from wattswap_mqtt.contract.topics import PLACE_ORDER, SET_SCENARIO, Topics
+from wattswap_mqtt.core.events import EVENT_TYPES
 from wattswap_mqtt.core.faults import MAX_JSON_LENGTH
 from wattswap_mqtt.core.quantities import QUANTITIES, Path
 from wattswap_mqtt.core.scenarios import NO_SCENARIO

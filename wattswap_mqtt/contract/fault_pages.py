@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import orjson
 
 from wattswap_mqtt.contract.scenario_files import builtin_scenarios
-from wattswap_mqtt.contract.snapshots import SnapshotEncoder, iso_utc
+from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.diagnosis import Diagnosis
 from wattswap_mqtt.core.faults import FAULTS, Fault, parse
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.sun import Site
 

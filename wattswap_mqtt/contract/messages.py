@@ -12,12 +12,11 @@ from typing import Literal, cast, get_args
 import orjson
 
 from wattswap_mqtt.contract import topics
-from wattswap_mqtt.contract.orders import OrderRequest as OrderRequest  # noqa: PLC0414 (part of this module's face)
 from wattswap_mqtt.contract.orders import fields_of, read_order
 from wattswap_mqtt.contract.scenario_files import read_document
-from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.errors import CommandError
-from wattswap_mqtt.core.market.orders import OrderTerms
+from wattswap_mqtt.core.market.orders import OrderTerms, Status
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.switches import SwitchValue, read_bool, switch_named
 
@@ -27,8 +26,9 @@ EXACT_FLOAT = 2**53
 """Integers above this may have lost digits in a float."""
 
 CorrelationId = str | int | float | bool | None
-OrderStatus = Literal["accepted", "partially_filled", "executed", "failed", "expired", "cancelled"]
-FILTER_STATUSES = ("open", *get_args(OrderStatus))
+Wanted = Status | Literal["open"]
+"""`open` is accepted or partially filled."""
+FILTER_STATUSES = ("open", *get_args(Status))
 What = Literal["market", "trades", "candles", "statement", "ledger"]
 WHATS = ("orders", *get_args(What))
 """What `market/get` may ask for."""
@@ -84,9 +84,9 @@ class CancelOrder:
 
 @dataclass(frozen=True)
 class OrderFilters:
-    """Which orders are asked for; the newest come first.  `open` is accepted or partially filled."""
+    """Which orders are asked for; the newest come first."""
 
-    status: OrderStatus | Literal["open"] | None = None
+    status: Wanted | None = None
     client_order_id: str | None = None
     limit: int = 100
 
@@ -363,4 +363,4 @@ def read_filters(status: object = None, client_order_id: object = None, limit: o
         raise CommandError("wrong_type", f"limit takes a whole number from 1 to {MAX_ORDERS}, not {shown(limit)}")
     if not 1 <= limit <= MAX_ORDERS:
         raise CommandError("out_of_range", f"limit takes a whole number from 1 to {MAX_ORDERS}, not {shown(limit)}")
-    return OrderFilters(cast("OrderStatus | Literal['open'] | None", status), client_order_id, limit)
+    return OrderFilters(cast("Wanted | None", status), client_order_id, limit)

@@ -10,12 +10,11 @@ from pydantic_core import PydanticCustomError
 from wattswap_mqtt.contract.topics import METER_ID
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
+from wattswap_mqtt.core.market.pricing import from_millionths, to_millionths
+from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.reading import shown
 
-DEMO_METER = "demo_meter"
 LONGEST_S = 31 * 86_400
-MICRO = 1_000_000
-"""Milliwatt-hours per kWh, micro-tokens per token."""
 
 _COMBINED = ("sell_market", "buy_market", "sell_limit", "buy_limit")
 
@@ -165,10 +164,10 @@ class OrderRequest(BaseModel):
         return OrderTerms(
             side=self.side,
             type=self.type,
-            quantity_mwh=round(self.quantity_kwh * MICRO),
+            quantity_mwh=to_millionths(self.quantity_kwh),
             duration_s=self.duration_sec,
-            price_utok_per_kwh=None if self.price is None else round(self.price * MICRO),
-            min_fill_mwh=round(min(self.min_fill_kwh, self.quantity_kwh) * MICRO),
+            price_utok_per_kwh=None if self.price is None else to_millionths(self.price),
+            min_fill_mwh=to_millionths(min(self.min_fill_kwh, self.quantity_kwh)),
             ttl_s=self.ttl_sec,
             time_in_force=self.time_in_force,
             client_order_id=self.client_order_id,
@@ -180,10 +179,10 @@ def fields_of(terms: OrderTerms) -> dict[str, object]:
     fields = {
         "side": terms.side,
         "type": terms.type,
-        "quantity_kwh": terms.quantity_mwh / MICRO,
+        "quantity_kwh": from_millionths(terms.quantity_mwh),
         "duration_sec": terms.duration_s,
-        "price": None if terms.price_utok_per_kwh is None else terms.price_utok_per_kwh / MICRO,
-        "min_fill_kwh": terms.min_fill_mwh / MICRO,
+        "price": None if terms.price_utok_per_kwh is None else from_millionths(terms.price_utok_per_kwh),
+        "min_fill_kwh": from_millionths(terms.min_fill_mwh),
         "ttl_sec": terms.ttl_s,
         "time_in_force": terms.time_in_force,
         "client_order_id": terms.client_order_id,

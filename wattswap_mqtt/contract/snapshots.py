@@ -1,7 +1,6 @@
 """The snapshot on the wire: stacked readings to JSON, one message per meter."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ import orjson
 
 from wattswap_mqtt.core.arrays import Floats
 from wattswap_mqtt.core.community import Readings
+from wattswap_mqtt.core.moments import iso_local, iso_utc
 from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
 from wattswap_mqtt.core.stacked import rounded
 from wattswap_mqtt.core.status import alarms_of
@@ -58,21 +58,6 @@ def _literals(values: Floats) -> Iterator[list[bytes]]:
         for at in _WHOLE:
             row[at] = row[at][:-2]  # of 3.0
         yield row
-
-
-def iso_local(time_s: float, zone: ZoneInfo) -> str:
-    """Return unix time as ISO 8601 with the zone's offset, to the millisecond."""
-    return datetime.fromtimestamp(time_s, UTC).astimezone(zone).isoformat(timespec="milliseconds")
-
-
-def iso_utc(time_s: float) -> str:
-    """Return unix time as ISO 8601 in UTC, to the millisecond; what is outside the years 1 to 9999 as their edge."""
-    within_s = min(max(time_s, _FIRST_S), _LAST_S)
-    return datetime.fromtimestamp(within_s, UTC).isoformat(timespec="milliseconds")
-
-
-_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
-_LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 class SnapshotEncoder:

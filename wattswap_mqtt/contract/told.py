@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from wattswap_mqtt.contract.answers import EVENT_TYPES
 from wattswap_mqtt.core.errors import CommandError
+from wattswap_mqtt.core.events import EVENT_TYPES
 from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.quantity import Quantity
 from wattswap_mqtt.core.reading import shown

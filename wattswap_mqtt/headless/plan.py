@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.community import SUBSTEPS_S
 from wattswap_mqtt.core.errors import CommandError, ConfigError
-from wattswap_mqtt.core.local_time import unix_s
+from wattswap_mqtt.core.moments import unix_s
 from wattswap_mqtt.core.switches import SwitchValue, switch_named
 
 DAY_S = 86400.0

@@ -10,12 +10,11 @@ may be wrong by), `expired` if more is, and `failed` if it was matched and nothi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Literal
 
 from wattswap_mqtt.core.market.delivery import Delivery
 from wattswap_mqtt.core.market.pricing import Side, from_millionths
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 
 Status = Literal["accepted", "partially_filled", "executed", "failed", "expired", "cancelled"]
@@ -41,14 +40,6 @@ REASONS: Mapping[str, str] = {
 
 ENDS_AS_EXPIRED = frozenset({"unmatched", "ttl_elapsed", "min_fill"})
 """Of the reasons for which a rest is dropped: those that are nobody's wish; the others cancel."""
-
-_LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
-
-
-@lru_cache(maxsize=1024)
-def iso(time_s: float) -> str:
-    """Return a moment as it stands on the wire, to the millisecond."""
-    return datetime.fromtimestamp(min(time_s, _LAST_S), UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
@@ -223,12 +214,12 @@ class Order:
             "remaining_kwh": from_millionths(terms.quantity_mwh - filled),
             "average_price": from_millionths(round(traded / matched)) if matched else None,
             "amount_apt": from_millionths(self.amount_utok),
-            "created_at": iso(self.created_s),
-            "expires_at": None if self.expires_s is None else iso(self.expires_s),
-            "ended_at": None if self.ended_s is None else iso(self.ended_s),
+            "created_at": iso_utc(self.created_s),
+            "expires_at": None if self.expires_s is None else iso_utc(self.expires_s),
+            "ended_at": None if self.ended_s is None else iso_utc(self.ended_s),
             "executions": [
                 {
-                    "timestamp": iso(part.start_s),
+                    "timestamp": iso_utc(part.start_s),
                     "quantity_kwh": from_millionths(part.energy_mwh),
                     "price": from_millionths(delivery.price_utok_per_kwh),
                     "counterparty": delivery.counterparty,
@@ -243,7 +234,7 @@ def trade(delivery: Delivery, meter_id: str) -> Row:
     """Return a match as the `trade` event tells it to one of its sides; its CO₂ is that side's, < 0 is avoided."""
     quantity_kwh = from_millionths(delivery.quantity_mwh)
     return {
-        "timestamp": iso(delivery.start_s),
+        "timestamp": iso_utc(delivery.start_s),
         "trade_id": delivery.trade_id,
         "order_id": delivery.order_id,
         "meter_id": meter_id,

@@ -15,8 +15,8 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.errors import ConfigError
-from wattswap_mqtt.core.local_time import unix_s
 from wattswap_mqtt.core.market.pricing import Daily, Quotes, Step, Tariff, to_millionths
+from wattswap_mqtt.core.moments import unix_s
 
 HEADINGS = (["start", "import", "feed_in"], ["start", "import"])
 MOST_PER_KWH = 1000.0

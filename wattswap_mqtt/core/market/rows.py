@@ -23,11 +23,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from wattswap_mqtt.core.market.delivery import Delivery, Mark
-from wattswap_mqtt.core.market.orders import Order, OrderTerms
+from wattswap_mqtt.core.market.orders import Order, OrderTerms, Row
 from wattswap_mqtt.core.market.pricing import to_millionths
 from wattswap_mqtt.core.market.surplus import Closed
-
-Row = dict[str, Any]
 
 UTILITY = "utility"
 """The name of the utility as a counterparty."""

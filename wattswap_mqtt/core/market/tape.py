@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wattswap_mqtt.core.market.delivery import Delivery
-from wattswap_mqtt.core.market.orders import iso, trade
+from wattswap_mqtt.core.market.orders import Row, trade
 from wattswap_mqtt.core.market.pricing import from_millionths, quarter_start
+from wattswap_mqtt.core.moments import iso_utc
 
 CANDLES = 192
 """Two days of quarter hours."""
 
 TRADES = 500
-
-Row = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -40,7 +39,7 @@ class Candle:
         """Return it as it stands on the wire, in apt/kWh and kWh."""
         prices = {name: getattr(self, f"{name}_utok") for name in ("open", "high", "low", "close")}
         return {
-            "start": iso(self.start_s),
+            "start": iso_utc(self.start_s),
             **{name: from_millionths(price_utok) for name, price_utok in prices.items()},
             "volume_kwh": from_millionths(self.volume_mwh),
             "trades": self.trades,

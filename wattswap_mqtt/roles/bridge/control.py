@@ -6,9 +6,9 @@ import orjson
 from fastapi import APIRouter, Path, Request, Response
 
 from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switches
-from wattswap_mqtt.contract.orders import DEMO_METER
 from wattswap_mqtt.contract.scenario_files import read_document
 from wattswap_mqtt.contract.scenario_tables import told
+from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
 from wattswap_mqtt.core.switches import SWITCHES
 from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in

@@ -7,17 +7,15 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from wattswap_mqtt.contract.schema import (
+from wattswap_mqtt.contract.market_schema import (
     ledger_schema,
     market_properties,
     order_request_schema,
     order_schema,
-    record,
-    snapshot_schema,
     statement_schema,
-    switches_schema,
-    text,
 )
+from wattswap_mqtt.contract.schema import snapshot_schema, switches_schema
+from wattswap_mqtt.contract.schema_words import record, text
 from wattswap_mqtt.roles.bridge.problems import CODES
 from wattswap_mqtt.roles.bridge.serving import documented
 

@@ -15,8 +15,8 @@ import orjson
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract import topics as channels
 from wattswap_mqtt.contract.scenario_files import Catalogue
-from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.contract.topics import Topics
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.mqtt import AsyncConnection, Message
 from wattswap_mqtt.roles.bridge.ask import Asker
 from wattswap_mqtt.roles.bridge.events import Happenings

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from wattswap_mqtt.contract.orders import DEMO_METER
 from wattswap_mqtt.contract.topics import OF_EVERY_METER, STATE, is_meter_id
+from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.roles.bridge.problems import Problem, unavailable
 
 SETTLE_S = 1.0

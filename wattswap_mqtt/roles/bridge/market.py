@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from wattswap_mqtt.contract.market_schema import candle_schema, order_request_schema, trade_schema
 from wattswap_mqtt.contract.messages import MAX_ORDERS, CancelOrder, GetMarket, GetOrders, PlaceOrder, read_filters
-from wattswap_mqtt.contract.orders import DEMO_METER, read_order
-from wattswap_mqtt.contract.schema import candle_schema, order_request_schema, trade_schema
+from wattswap_mqtt.contract.orders import read_order
 from wattswap_mqtt.contract.topics import meter_of_order
+from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
 from wattswap_mqtt.roles.bridge.intake import Bridge

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import orjson
 from fastapi import Path, Query, Request, Response
 
-from wattswap_mqtt.contract.orders import DEMO_METER
+from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.roles.bridge import problems
 from wattswap_mqtt.roles.bridge.intake import Bridge
 

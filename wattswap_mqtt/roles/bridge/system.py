@@ -12,9 +12,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from wattswap_mqtt import __version__
-from wattswap_mqtt.contract.answers import EVENT_TYPES
-from wattswap_mqtt.contract.schema import event_schema, order_request_schema
+from wattswap_mqtt.contract.market_schema import order_request_schema
+from wattswap_mqtt.contract.schema import event_schema, first_line
 from wattswap_mqtt.contract.topics import CHANNELS, Topics
+from wattswap_mqtt.core.events import EVENT_TYPES
 from wattswap_mqtt.core.faults import FAULTS
 from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
@@ -247,10 +248,7 @@ async def catalogue(request: Request) -> Response:
 def _catalogue(topics: Topics) -> bytes:
     return orjson.dumps(
         {
-            "sections": [
-                {"name": name, "meaning": (section.__doc__ or "").partition("\n")[0]}
-                for name, section in SECTIONS.items()
-            ],
+            "sections": [{"name": name, "meaning": first_line(section)} for name, section in SECTIONS.items()],
             "quantities": [
                 {"path": path.dotted, "section": path.section, "field": path.field, **asdict(path.quantity)}
                 for path in QUANTITIES

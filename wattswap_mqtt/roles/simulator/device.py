@@ -27,8 +27,8 @@ from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import CommandError, StorageError
 from wattswap_mqtt.core.market.entry import answer_again
-from wattswap_mqtt.core.market.orders import Order, OrderTerms
-from wattswap_mqtt.core.market.rows import Row, read_order, wire_form
+from wattswap_mqtt.core.market.orders import Order, OrderTerms, Row
+from wattswap_mqtt.core.market.rows import read_order, wire_form
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Scenario, scenario_named
 from wattswap_mqtt.mqtt import Message
 from wattswap_mqtt.roles.simulator.inquiries import told

@@ -5,18 +5,15 @@ quarter hour, or its delivery, is over.  Tokens and energies are whole micro-tok
 told, in apt and kWh.
 """
 
-from typing import Any
-
 from wattswap_mqtt.contract.messages import GetMarket
-from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.community import Community
+from wattswap_mqtt.core.market.orders import Row
 from wattswap_mqtt.core.market.pricing import QUARTER_S, from_millionths
 from wattswap_mqtt.core.market.rows import Totals
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.roles.simulator.summary import market_of
-
-Row = dict[str, Any]
 
 DAY_S = 86_400.0
 

@@ -16,12 +16,14 @@ import orjson
 from wattswap_mqtt import __version__
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.answers import Ack, encode_ack, encode_event
-from wattswap_mqtt.contract.snapshots import SnapshotEncoder, iso_utc
+from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.contract.topics import Topics, meter_of_order
 from wattswap_mqtt.core.community import Community, Readings
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.core.events import Event
-from wattswap_mqtt.core.market.rows import Row, wire_form
+from wattswap_mqtt.core.market.orders import Row
+from wattswap_mqtt.core.market.rows import wire_form
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.mqtt import Connection
 from wattswap_mqtt.roles.simulator.announcer import Announcer
 from wattswap_mqtt.roles.simulator.hub import HubPace, some_of

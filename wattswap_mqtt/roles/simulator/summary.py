@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 from wattswap_mqtt import __version__
-from wattswap_mqtt.contract.snapshots import iso_utc
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.book import Level
 from wattswap_mqtt.core.market.pricing import from_millionths
+from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.roles.simulator.pace import Pace
 
 LEVELS = 10

@@ -1,9 +1,25 @@
-"""Local times from files as moments: what the clocks' changes in spring and autumn mean is decided here."""
+"""Moments as ISO 8601 text and as local times; what the clocks' changes in spring and autumn mean is decided here."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.errors import ConfigError
+
+_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+@lru_cache(maxsize=1024)
+def iso_utc(time_s: float) -> str:
+    """Return unix time as ISO 8601 in UTC, to the millisecond; what is outside the years 1 to 9999 as their edge."""
+    within_s = min(max(time_s, _FIRST_S), _LAST_S)
+    return datetime.fromtimestamp(within_s, UTC).isoformat(timespec="milliseconds")
+
+
+def iso_local(time_s: float, zone: ZoneInfo) -> str:
+    """Return unix time as ISO 8601 with the zone's offset, to the millisecond."""
+    return datetime.fromtimestamp(time_s, UTC).astimezone(zone).isoformat(timespec="milliseconds")
 
 
 def unix_s(moment: datetime, zone: ZoneInfo, previous_s: float) -> float:
