@@ -35,7 +35,6 @@ def simulator_is_well(settings: Settings) -> bool:
         f"wattswap-healthcheck-{settings.community}-{os.getpid()}",
         subscriptions=[(topic, 1)],
         on_message=said.append,
-        on_connect=lambda: None,
     )
     until_s = time.monotonic() + TIMEOUT_S
     while not said and (rest_s := until_s - time.monotonic()) > 0:

@@ -64,7 +64,6 @@ class RemoteMeter:
             f"wattswap-client-{uuid.uuid4().hex[:8]}",
             subscriptions=[(self._ack, 1), (self._status, 0), (orders, 1), *((name, 1) for name in self._kinds)],
             on_message=self._on_message,
-            on_connect=lambda: None,
         )
 
     def __enter__(self) -> Self:

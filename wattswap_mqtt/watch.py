@@ -43,7 +43,6 @@ def watch(settings: Settings, only: Collection[str] | None) -> None:
         f"wattswap-watch-{uuid.uuid4().hex[:8]}",
         subscriptions=[(name, 0) for name in filters],
         on_message=remember,
-        on_connect=lambda: None,
     )
     try:
         with suppress(KeyboardInterrupt), Live(auto_refresh=False) as live:

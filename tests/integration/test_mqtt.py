@@ -17,7 +17,7 @@ from raw_mqtt import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, Raw, RawBroker, me
 
 from tests.running import PATIENCE_S, MosquittoProcess, wait_until
 from wattswap_mqtt.config import BrokerAddress
-from wattswap_mqtt.mqtt import AsyncConnection, Connection, Message, link, publish_frame
+from wattswap_mqtt.mqtt import AsyncConnection, Connection, Message, link, publish_frame, session
 from wattswap_mqtt.mqtt.link import KEPT
 
 
@@ -178,7 +178,7 @@ def test_many_messages_and_a_large_one_arrive_in_order(serve, probe, broker_addr
 
 
 def test_what_waits_for_its_turn_arrives_in_order(serve, probe, broker_address, monkeypatch):
-    monkeypatch.setattr(link, "HANDED_OVER", 10)
+    monkeypatch.setattr(session, "HANDED_OVER", 10)
     served = connected(serve(broker_address))
     probe.subscribe("out/#", 1)
 
@@ -242,7 +242,7 @@ def test_of_two_clients_with_one_name_it_is_said(serve, broker_address, caplog):
 def test_the_last_will_is_left_when_it_dies_and_not_when_it_closes(serve, probe, broker_address):
     probe.subscribe("availability")
     served = connected(serve(broker_address, will=Message("availability", b"offline", 1, retain=True)))
-    served.do(lambda: served.connection._socket._sock.shutdown(socket.SHUT_RDWR))
+    served.do(lambda: served.connection._session.sock._sock.shutdown(socket.SHUT_RDWR))
     assert probe.wait_for("availability").payload == b"offline"
     wait_until(lambda: served.connects == 2)
     served.do(lambda: served.connection.publish("availability", b"goodbye", 1, retain=True))
@@ -384,11 +384,11 @@ def test_everything_retained_waits_however_much_it_is_and_of_each_topic_the_late
         assert served.connection.queued == len(topics)
         assert served.connection.dropped == 0
         served.do(announce)
-        assert served.connection.queued <= len(topics) + link.HANDED_OVER
+        assert served.connection.queued <= len(topics) + session.HANDED_OVER
 
 
 def test_of_what_is_not_retained_only_so_much_waits(serve, fake, monkeypatch):
-    monkeypatch.setattr(link, "HANDED_OVER", 10)
+    monkeypatch.setattr(session, "HANDED_OVER", 10)
     monkeypatch.setattr(link, "QUEUED", 20)
     served = serve(fake.address)
     with fake.welcome():

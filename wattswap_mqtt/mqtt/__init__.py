@@ -3,7 +3,8 @@
 dial.py         a socket to the broker: name lookup, TCP, TLS
 frames.py       messages with QoS 0, written many at once
 messages.py     a message; those with QoS 1 that wait for their turn
-link.py         the protocol and its repair, without a way to wait; the one module that imports paho
+session.py      one connection as long as it lasts; the one module that imports paho
+link.py         connections one after the other, and what waits between them, without a way to wait
 connections.py  the two ways to wait: a thread of one's own, or an asyncio loop
 """
 

@@ -5,12 +5,10 @@ import contextlib
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt.dial import BufferedSocket
-from wattswap_mqtt.mqtt.link import Link, ignore
-from wattswap_mqtt.mqtt.messages import Message
+from wattswap_mqtt.mqtt.link import Link
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -18,27 +16,7 @@ CLOSE_TIMEOUT_S = 2.0
 class Connection(Link):
     """A connection for one thread: the one that calls `wait()` also calls everything else, except `wake()`."""
 
-    def __init__(
-        self,
-        address: BrokerAddress,
-        client_id: str,
-        *,
-        subscriptions: Sequence[tuple[str, int]] = (),
-        on_message: Callable[[Message], None],
-        on_connect: Callable[[], None],
-        on_disconnect: Callable[[str], None] = ignore,
-        will: Message | None = None,
-    ) -> None:
-        """Prepare the connection (see `Link`); the first `wait()` begins to connect."""
-        super().__init__(
-            address,
-            client_id,
-            subscriptions=subscriptions,
-            on_message=on_message,
-            on_connect=on_connect,
-            on_disconnect=on_disconnect,
-            will=will,
-        )
+    def _prepare(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
@@ -82,9 +60,9 @@ class Connection(Link):
 
     def _select(self, timeout_s: float) -> bool:
         """Wait for the socket; return whether `wake()` has ended it."""
-        if self._socket is not None:
+        if self._session is not None:
             write = selectors.EVENT_WRITE if self._wants_write else 0
-            self._selector.modify(self._socket, selectors.EVENT_READ | write)
+            self._selector.modify(self._session.sock, selectors.EVENT_READ | write)
         woken = any(key.fileobj is self._woken for key, _ in self._selector.select(timeout_s))
         if woken:
             self._woken.recv(4096)
@@ -104,13 +82,14 @@ class AsyncConnection(Link):
     """A connection on an asyncio loop: everything is called there, the callbacks too."""
 
     _loop: asyncio.AbstractEventLoop
-    _timer: asyncio.TimerHandle | None = None
-    _stepped: asyncio.Event
+
+    def _prepare(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._stepped = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to connect, and return; `on_connect` tells when there is a connection."""
         self._loop = asyncio.get_running_loop()
-        self._stepped = asyncio.Event()
         self._run()
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> bool:
@@ -149,11 +128,12 @@ class AsyncConnection(Link):
             return
         self._step()
         self._stepped.set()
-        stuck = self._socket is not None and not self._socket.takes_more
-        if self._socket is not None and stuck:
-            self._loop.add_writer(self._socket.fileno(), self._run)
-        elif self._socket is not None:
-            self._loop.remove_writer(self._socket.fileno())
+        sock = None if self._session is None else self._session.sock
+        stuck = sock is not None and not sock.takes_more
+        if sock is not None and stuck:
+            self._loop.add_writer(sock.fileno(), self._run)
+        elif sock is not None:
+            self._loop.remove_writer(sock.fileno())
         self._run_in(0.0 if self._wants_write and not stuck else self._patience_s())
 
     def _run_in(self, delay_s: float) -> None:
