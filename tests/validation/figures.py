@@ -1,6 +1,6 @@
 """Figures that stand beside a reference, each with its bound: what the tests assert and docs/validation.md tells."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +39,10 @@ def between(what: str, ours: float, low: float, high: float, unit: str = "") -> 
     return Figure(what, unit, float(ours), None, low, high, f"{low:g} … {high:g} {unit}".strip())
 
 
-def failing(figures: Iterable[Figure]) -> list[Figure]:
-    return [figure for figure in figures if not figure.holds]
+def assert_told(figures: Sequence[Figure]) -> None:
+    """Assert that all figures are within their bounds, and that the page tells of these."""
+    assert not [figure for figure in figures if not figure.holds]
+    assert table(figures) in PAGE.read_text("utf-8"), "run docs/make_validation.py"
 
 
 def table(figures: Iterable[Figure]) -> str:
