@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from wattswap_mqtt.app import running, set_up_logging
-from wattswap_mqtt.cli import what_to_paste
+from wattswap_mqtt.commands import what_to_paste
 from wattswap_mqtt.config import Settings, load_settings
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
 

@@ -2,19 +2,16 @@
 
 import argparse
 import difflib
-import logging
-import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from wattswap_mqtt import __version__
-from wattswap_mqtt.app import ALL_ROLES, Role, serve, set_up_logging
-from wattswap_mqtt.config import Settings, flag_of, load_settings
+from wattswap_mqtt import __version__, commands
+from wattswap_mqtt.app import ALL_ROLES
+from wattswap_mqtt.commands import Command
+from wattswap_mqtt.config import Settings, flag_of
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
-
-Command = Callable[[argparse.Namespace], int | None]
 
 SIMULATED = (
     "meters", "community", "seed", "start", "latitude", "longitude", "tz", "load_noise", "load_csv", "pv_csv", "bots",
@@ -77,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(prog="wattswap", description="A virtual prosumer smart meter on MQTT.", formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"wattswap {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND [settings]")
+    top = parser.add_subparsers(title="commands", metavar="COMMAND [settings]")
 
     def add(
         name: str,
@@ -85,7 +82,7 @@ def _parser() -> Parser:
         summary: str,
         *,
         settings: bool = True,
-        to: "argparse._SubParsersAction[Parser]" = commands,
+        to: "argparse._SubParsersAction[Parser]" = top,
     ) -> Parser:
         command = to.add_parser(
             name,
@@ -99,24 +96,29 @@ def _parser() -> Parser:
             _add_settings(command)
         return command
 
-    add("up", _roles(*ALL_ROLES), "everything in one process: broker, simulator and bridge")
-    add("broker", _roles("broker"), "the embedded MQTT broker alone")
-    add("simulator", _roles("simulator"), "the virtual meters alone: the device side of MQTT")
-    add("bridge", _roles("bridge"), "REST, live stream, dashboard and history alone")
+    add("up", commands.roles(*ALL_ROLES), "everything in one process: broker, simulator and bridge")
+    add("broker", commands.roles("broker"), "the embedded MQTT broker alone")
+    add("simulator", commands.roles("simulator"), "the virtual meters alone: the device side of MQTT")
+    add("bridge", commands.roles("bridge"), "REST, live stream, dashboard and history alone")
 
     summary = "homes over days to years without MQTT, as fast as the machine goes"
-    _add_simulate(add("simulate", _simulate, summary, settings=False))
+    _add_simulate(add("simulate", commands.simulate, summary, settings=False))
 
-    watch = add("watch", _watch, "a live table of meters in the terminal")
+    watch = add("watch", commands.watch_meters, "a live table of meters in the terminal")
     watch.add_argument("--meter", action="append", metavar="ID", help="only this meter (may be repeated)")
 
-    scenario = commands.add_parser("scenario", help="scenarios: list, show, run, check; also your own, from files")
+    scenario = top.add_parser("scenario", help="scenarios: list, show, run, check; also your own, from files")
     actions = scenario.add_subparsers(title="actions", metavar="ACTION", required=True)
-    add("list", _scenario_list, "list the scenarios", to=actions)
-    show = add("show", _scenario_show, "show a scenario: what it sets, what happens, what is expected", to=actions)
+    add("list", commands.list_scenarios, "list the scenarios", to=actions)
+    show = add(
+        "show", commands.show_scenario, "show a scenario: what it sets, what happens, what is expected", to=actions
+    )
     show.add_argument("name", help="a scenario's name or number, or a file")
     run = add(
-        "run", _scenario_run, "play a scenario and compare what the meter tells with what is expected", to=actions
+        "run",
+        commands.run_scenario,
+        "play a scenario and compare what the meter tells with what is expected",
+        to=actions,
     )
     run.add_argument("name", help="a scenario's name or number, a file (mine.yaml), or `all`")
     run.add_argument("--meter", metavar="ID", help="with --broker mqtt://…: the meter to set [the community's first]")
@@ -124,27 +126,43 @@ def _parser() -> Parser:
     run.add_argument("--expect-only", action="store_true", help="send no commands, judge only: for real meters")
     run.add_argument("--junit", type=Path, metavar="FILE", help="write what was found as JUnit's XML as well")
     run.add_argument("--json", action="store_true", help="print what was found as JSON")
-    check = add("check", _scenario_check, "check files of scenarios, and do nothing else", settings=False, to=actions)
+    check = add(
+        "check", commands.check_scenarios, "check files of scenarios, and do nothing else", settings=False, to=actions
+    )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files")
-    add("schema", _scenario_schema, "print the JSON schema of a scenario, for editors", settings=False, to=actions)
+    add(
+        "schema",
+        commands.print_scenario_schema,
+        "print the JSON schema of a scenario, for editors",
+        settings=False,
+        to=actions,
+    )
 
-    _add_homeassistant(commands, add)
+    _add_homeassistant(top, add)
 
-    docs = add("docs", _docs, "write the tables in the docs and the AsyncAPI file anew", settings=False)
+    docs = add("docs", commands.write_docs, "write the tables in the docs and the AsyncAPI file anew", settings=False)
     docs.add_argument("--check", action="store_true", help="change nothing; exit code 1 if something is out of date")
     return parser
 
 
-def _add_homeassistant(commands: "argparse._SubParsersAction[Parser]", add: "Callable[..., Parser]") -> None:
-    group = commands.add_parser("homeassistant", help="Home Assistant: fill its Energy dashboard, announce meters")
+def _add_homeassistant(top: "argparse._SubParsersAction[Parser]", add: "Callable[..., Parser]") -> None:
+    group = top.add_parser("homeassistant", help="Home Assistant: fill its Energy dashboard, announce meters")
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
-    energy = add("energy", _energy, "fill Home Assistant's Energy dashboard with a meter", settings=False, to=actions)
+    energy = add(
+        "energy",
+        commands.fill_energy_dashboard,
+        "fill Home Assistant's Energy dashboard with a meter",
+        settings=False,
+        to=actions,
+    )
     energy.add_argument(
         "--url", required=True, help="address of Home Assistant, such as http://homeassistant.local:8123"
     )
     energy.add_argument("--token", help="a long-lived access token of Home Assistant [HASS_TOKEN]")
     energy.add_argument("--meter", action="append", metavar="ID", help="the meter [demo_meter]; may be repeated")
-    announce = add("announce", _announce, "announce meters to Home Assistant, beyond the first ones", to=actions)
+    announce = add(
+        "announce", commands.announce_meters, "announce meters to Home Assistant, beyond the first ones", to=actions
+    )
     announce.add_argument("meters_to_announce", nargs="+", metavar="ID", help="a meter's id")
     announce.add_argument("--off", action="store_true", help="take them back instead")
 
@@ -197,154 +215,3 @@ def _add_settings(parser: Parser, shown: Collection[str] = tuple(Settings.model_
         metavar = name.rpartition("_")[2].upper()
         words = text.replace("%", "%%") if name in shown else argparse.SUPPRESS
         group.add_argument(flag_of(name), metavar=metavar, default=argparse.SUPPRESS, help=words)
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    settings = load_settings(
-        {name: value for name, value in vars(args).items() if name in Settings.model_fields}, config=args.config
-    )
-    set_up_logging(settings)
-    return settings
-
-
-def _quietly(settings: Settings) -> Settings:
-    """Say only what is wrong beside the tables of a command, unless more was asked for."""
-    if "log_level" not in settings.model_fields_set:
-        logging.getLogger().setLevel(logging.WARNING)
-    return settings
-
-
-def _roles(*roles: Role) -> Command:
-    def run(args: argparse.Namespace) -> None:
-        settings = _settings(args)
-        if roles == ("broker",) and not settings.embedded:
-            raise ConfigError("wattswap broker runs the embedded broker: leave out --broker (or run that one instead)")
-        serve(settings, roles, lambda running: print(what_to_paste(running, roles), flush=True))
-
-    return run
-
-
-def what_to_paste(settings: Settings, roles: Sequence[Role]) -> str:
-    """Return what is to be opened in a browser and pasted into a shell, now that `roles` run."""
-    lines = [f"WattSwap MQTT {__version__}: {', '.join(roles)} running; Ctrl-C ends it", ""]
-    if "bridge" in roles:
-        lines += [f"  dashboard  {settings.web_url}/", f"  API docs   {settings.web_url}/docs"]
-    broker = settings.broker_address
-    lines += [f"  broker     {broker}"]
-    if "broker" in roles and settings.embedded and settings.mqtt_ws_port is not None:
-        lines += [f"             ws://{broker.host}:{settings.mqtt_ws_port} (MQTT over WebSocket)"]
-    lines += [""]
-    if "simulator" in roles:
-        from wattswap_mqtt.core.plant import meter_ids
-
-        options = f"-h {broker.host} -p {broker.port}"
-        if broker.tls:
-            options += f" --cafile {broker.ca_file}" if broker.ca_file else " --tls-use-os-certs"
-        if broker.username:
-            options += f" -u {broker.username} -P …"
-        meter = f"{settings.base_topic}/meter/{meter_ids(settings.community, 1)[0]}"
-        lines += [
-            "  paste into a shell:",
-            f"  mosquitto_sub {options} -t {meter}/state",
-            f"  mosquitto_pub {options} -t {meter}/switch/daytime/set -m ON",
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def _scenario_list(args: argparse.Namespace) -> None:
-    from wattswap_mqtt import scenario_report
-    from wattswap_mqtt.contract.scenario_files import Catalogue
-
-    scenario_report.print_list(list(Catalogue(_settings(args).scenarios).scenarios.values()))
-
-
-def _scenario_show(args: argparse.Namespace) -> None:
-    from wattswap_mqtt import scenario_report, scenario_runner
-
-    scenario_report.print_scenario(scenario_runner.named(args.name, _settings(args)))
-
-
-def _scenario_run(args: argparse.Namespace) -> int:
-    from wattswap_mqtt import scenario_runner
-
-    options = scenario_runner.Options(args.meter, args.accelerate, args.expect_only, args.junit, args.json)
-    return scenario_runner.run(_quietly(_settings(args)), args.name, options)
-
-
-def _scenario_check(args: argparse.Namespace) -> int:
-    from wattswap_mqtt.contract.scenario_files import read_file
-
-    wrong = 0
-    for path in args.files:
-        try:
-            scenario = read_file(path)
-        except ConfigError as error:
-            wrong += 1
-            print(f"wattswap: {error}", file=sys.stderr)
-        else:
-            print(f"{path}: {scenario.slug}, {len(scenario.events)} events, {len(scenario.expect)} expectations")
-    return 2 if wrong else 0
-
-
-def _scenario_schema(_args: argparse.Namespace) -> None:
-    import json
-
-    from wattswap_mqtt.contract.scenario_model import scenario_schema
-
-    print(json.dumps(scenario_schema(), indent=2, ensure_ascii=False))
-
-
-def _watch(args: argparse.Namespace) -> None:
-    from wattswap_mqtt import watch
-
-    watch.watch(_quietly(_settings(args)), args.meter)
-
-
-def _energy(args: argparse.Namespace) -> None:
-    from wattswap_mqtt import energy_dashboard
-    from wattswap_mqtt.core.plant import DEMO_METER
-
-    token = args.token or os.environ.get("HASS_TOKEN")
-    if not token:
-        raise ConfigError("--token, or HASS_TOKEN in the environment, is needed: a long-lived access token")
-    energy_dashboard.fill(args.url, token, args.meter or [DEMO_METER])
-
-
-def _announce(args: argparse.Namespace) -> None:
-    from wattswap_mqtt.remote_meter import RemoteMeter
-
-    settings = _quietly(_settings(args))
-    for meter_id in args.meters_to_announce:
-        with RemoteMeter(settings, meter_id) as meter:
-            meter.command("discovery/set", not args.off)
-        print(f"{meter_id} is {'not announced any more' if args.off else 'announced'}")
-
-
-def _simulate(args: argparse.Namespace) -> None:
-    import time
-
-    from rich.console import Console
-
-    from wattswap_mqtt.founding import own_data_of
-    from wattswap_mqtt.headless import plan, run
-
-    settings = _settings(args)
-    wanted = run.Wanted(args.output, args.summary, args.plot)
-    wanted.check(settings)
-    own_data = own_data_of(settings)
-    start_s = settings.start_s
-    if start_s is None:
-        start_s = own_data.start_s or plan.midnight_s(time.time(), settings.zone)
-    span = plan.Span(args.days, args.years, args.until)
-    wish = plan.plan_of(start_s, span, args.step, args.resolution, args.switch, settings.zone)
-    jobs = os.cpu_count() or 1 if args.jobs is None else args.jobs
-    if jobs < 1:
-        raise ConfigError(f"--jobs takes a whole number from 1 on, not {jobs}")
-    Console().print(run.simulate(settings, wish, own_data, wanted, jobs).table())
-
-
-def _docs(args: argparse.Namespace) -> int:
-    from wattswap_mqtt.contract import docs_tables
-
-    return docs_tables.main(check=args.check)

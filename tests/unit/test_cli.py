@@ -6,7 +6,8 @@ import runpy
 import pytest
 from homes import SCENARIOS
 
-from wattswap_mqtt import __version__, cli, remote_meter
+from wattswap_mqtt import __version__, cli, commands, remote_meter
+from wattswap_mqtt.app import ALL_ROLES
 from wattswap_mqtt.config import Settings, flag_of
 from wattswap_mqtt.contract.scenario_tables import STATUS, first_figure
 
@@ -139,11 +140,11 @@ def test_simulate_begins_where_the_own_data_begin(run, tmp_path):
 
 
 def test_what_to_paste_names_what_runs():
-    everything = cli.what_to_paste(Settings(http_host="0.0.0.0", http_port=80, base_topic="home/w"), cli.ALL_ROLES)  # noqa: S104 - not bound
+    everything = commands.what_to_paste(Settings(http_host="0.0.0.0", http_port=80, base_topic="home/w"), ALL_ROLES)  # noqa: S104 - not bound
     assert "http://127.0.0.1:80/docs" in everything
     assert "mosquitto_sub -h 127.0.0.1 -p 1883 -t home/w/meter/demo_meter/state" in everything
     assert "mosquitto_pub -h 127.0.0.1 -p 1883 -t home/w/meter/demo_meter/switch/daytime/set -m ON" in everything
-    apart = cli.what_to_paste(Settings(broker="mqtt://me:secret@host", community="b"), ("simulator",))
+    apart = commands.what_to_paste(Settings(broker="mqtt://me:secret@host", community="b"), ("simulator",))
     assert "-u me -P …" in apart
     assert "/b_00001/" in apart
     assert "secret" not in apart

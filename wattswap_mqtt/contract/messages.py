@@ -12,7 +12,7 @@ from typing import Literal, cast, get_args
 import orjson
 
 from wattswap_mqtt.contract import topics
-from wattswap_mqtt.contract.orders import fields_of, read_order
+from wattswap_mqtt.contract.orders import read_order
 from wattswap_mqtt.contract.scenario_files import read_document
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms, Status
@@ -159,7 +159,7 @@ def encode_command(command: Command) -> bytes:
         case SetDiscovery(announced=announced):
             fields = {"value": announced}
         case PlaceOrder(terms=terms):
-            fields = fields_of(terms)
+            fields = terms.to_dict()
         case CancelOrder(order_id=order_id):
             fields = {"order_id": order_id}
         case GetOrders(order_id=None, filters=filters):

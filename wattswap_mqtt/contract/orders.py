@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from wattswap_mqtt.contract.topics import METER_ID
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.market.pricing import from_millionths, to_millionths
+from wattswap_mqtt.core.market.pricing import to_millionths
 from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.reading import shown
 
@@ -172,22 +172,6 @@ class OrderRequest(BaseModel):
             time_in_force=self.time_in_force,
             client_order_id=self.client_order_id,
         )
-
-
-def fields_of(terms: OrderTerms) -> dict[str, object]:
-    """Return the fields that `OrderRequest` reads as `terms`."""
-    fields = {
-        "side": terms.side,
-        "type": terms.type,
-        "quantity_kwh": from_millionths(terms.quantity_mwh),
-        "duration_sec": terms.duration_s,
-        "price": None if terms.price_utok_per_kwh is None else from_millionths(terms.price_utok_per_kwh),
-        "min_fill_kwh": from_millionths(terms.min_fill_mwh),
-        "ttl_sec": terms.ttl_s,
-        "time_in_force": terms.time_in_force,
-        "client_order_id": terms.client_order_id,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_order(fields: object) -> OrderRequest:

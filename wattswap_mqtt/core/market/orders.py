@@ -76,6 +76,21 @@ class OrderTerms:
         limit = self.price_utok_per_kwh
         return limit is None or (price_utok >= limit if self.side == "sell" else price_utok <= limit)
 
+    def to_dict(self) -> Row:
+        """Return the terms as they stand on the wire."""
+        limit = self.price_utok_per_kwh
+        return {
+            "client_order_id": self.client_order_id,
+            "side": self.side,
+            "type": self.type,
+            "quantity_kwh": from_millionths(self.quantity_mwh),
+            "duration_sec": self.duration_s,
+            "price": None if limit is None else from_millionths(limit),
+            "min_fill_kwh": from_millionths(self.min_fill_mwh),
+            "ttl_sec": self.ttl_s,
+            "time_in_force": self.time_in_force,
+        }
+
 
 @dataclass(slots=True)
 class Order:
@@ -196,15 +211,7 @@ class Order:
         return {
             "order_id": self.order_id,
             "meter_id": self.meter_id,
-            "client_order_id": terms.client_order_id,
-            "side": terms.side,
-            "type": terms.type,
-            "quantity_kwh": from_millionths(terms.quantity_mwh),
-            "duration_sec": terms.duration_s,
-            "price": None if terms.price_utok_per_kwh is None else from_millionths(terms.price_utok_per_kwh),
-            "min_fill_kwh": from_millionths(terms.min_fill_mwh),
-            "ttl_sec": terms.ttl_s,
-            "time_in_force": terms.time_in_force,
+            **terms.to_dict(),
             "status": self.status,
             "reason": self.reason,
             "message": self.message,
