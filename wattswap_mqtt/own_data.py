@@ -22,8 +22,8 @@ import numpy as np
 
 from wattswap_mqtt.core.arrays import Ints
 from wattswap_mqtt.core.errors import ConfigError
-from wattswap_mqtt.core.moments import unix_s
-from wattswap_mqtt.core.recorded import DAY_S, Series
+from wattswap_mqtt.core.moments import DAY_S, unix_s
+from wattswap_mqtt.core.recorded import Series
 
 UNITS = {"power_kw": 1.0, "power_w": 1e-3, "energy_kwh": 3600.0, "energy_wh": 3.6}
 """kW, and for energies kW · s, that one of it is."""

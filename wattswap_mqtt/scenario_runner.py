@@ -20,8 +20,9 @@ from wattswap_mqtt.contract.scenario_files import SUFFIXES, Catalogue, document_
 from wattswap_mqtt.contract.scenario_tables import span
 from wattswap_mqtt.core.errors import CommandError, ConfigError, WattSwapError
 from wattswap_mqtt.core.expectations import Finding, judge
+from wattswap_mqtt.core.moments import QUARTER_S
 from wattswap_mqtt.core.plant import meter_ids
-from wattswap_mqtt.core.scenarios import QUARTER_S, Scenario, scenario_named
+from wattswap_mqtt.core.scenarios import Scenario, scenario_named
 from wattswap_mqtt.core.trace import Trace
 from wattswap_mqtt.remote_meter import CutShortError, RemoteMeter
 from wattswap_mqtt.scenario_report import Played, report

@@ -13,10 +13,11 @@ import orjson
 import pytest
 
 from wattswap_mqtt.core.errors import StorageError
+from wattswap_mqtt.core.moments import DAY_S
 from wattswap_mqtt.store import history as history_module
 from wattswap_mqtt.store import pages
 from wattswap_mqtt.store.history import History
-from wattswap_mqtt.store.levels import DAY_S, HOUR_S, Policy
+from wattswap_mqtt.store.levels import HOUR_S, Policy
 
 NOON = int(datetime(2026, 6, 21, 12, tzinfo=UTC).timestamp())
 METER = "demo_meter"

@@ -11,10 +11,10 @@ from wattswap_mqtt.core.market.pricing import (
     Step,
     Tariff,
     from_millionths,
-    quarter_start,
     to_millionths,
     worth,
 )
+from wattswap_mqtt.core.moments import quarter_start
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from wattswap_mqtt.contract.told import told_by_a_meter
 from wattswap_mqtt.core import faults
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.expectations import COUNTED_BY
+from wattswap_mqtt.core.moments import QUARTER_S
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.scenarios import (
     NO_SCENARIO,
-    QUARTER_S,
     Action,
     Cancelling,
     Expectation,

@@ -14,10 +14,10 @@ import numpy as np
 
 from wattswap_mqtt.core import draws, ev
 from wattswap_mqtt.core.arrays import Floats, Ints
+from wattswap_mqtt.core.moments import QUARTER_S, quarter_start
 from wattswap_mqtt.core.records import Appliance, Plant
 from wattswap_mqtt.core.sun import Site
 
-QUARTER_S = 900
 MINUTE_S = 60
 CYCLING = (Appliance.HVAC, Appliance.FRIDGE, Appliance.COOKING)
 """The first appliances."""
@@ -128,7 +128,7 @@ def minute_at(time_s: float, plant: Plant, site: Site, load_noise: float, known:
     A `load_noise` below 1 makes the swings smaller; one above it lets them go on growing with larger loads.
     """
     start_s = time_s // MINUTE_S * MINUTE_S
-    quarter_s = time_s // QUARTER_S * QUARTER_S
+    quarter_s = quarter_start(time_s)
     eventful = min(load_noise, 1.0)
     quarter = known.quarter if known is not None else None
     if quarter is None or quarter.start_s != quarter_s:
@@ -168,7 +168,7 @@ def _runs_before(index: int, plant: Plant, site: Site, eventful: float) -> Runs:
     """Return the runs of the quarter hour before this, as far as they matter."""
     runs = Runs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     for earlier in range(index - _QUARTERS_BACK, index):
-        to_kw = profile_kw(float(QUARTER_S * (earlier + 1)), plant, site)
+        to_kw = profile_kw(QUARTER_S * (earlier + 1), plant, site)
         runs = runs.followed_by(_begun(earlier, plant, to_kw, eventful))
     return runs
 

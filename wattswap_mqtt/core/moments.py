@@ -1,4 +1,7 @@
-"""Moments as ISO 8601 text and as local times; what the clocks' changes in spring and autumn mean is decided here."""
+"""Moments in unix seconds, as ISO 8601 text and as local times.
+
+What the clocks' changes in spring and autumn mean is decided here.
+"""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -6,8 +9,16 @@ from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.errors import ConfigError
 
+QUARTER_S = 900.0
+"""The slot of the electricity market: tariffs and loads change, and accounts are kept, by the quarter hour."""
+DAY_S = 86_400.0
 _FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
 _LAST_S = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+def quarter_start(time_s: float) -> float:
+    """Return when the quarter hour that `time_s` is in began."""
+    return time_s // QUARTER_S * QUARTER_S
 
 
 @lru_cache(maxsize=1024)

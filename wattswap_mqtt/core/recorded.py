@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from wattswap_mqtt.core.arrays import Floats, Ints
+from wattswap_mqtt.core.moments import DAY_S, quarter_start
 
-DAY_S, WEEK_S = 86400.0, 7 * 86400.0
-QUARTER_S = 900
+WEEK_S = 7 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Series:
         """Return the moment of the series that stands for `time_s`."""
         if self.start_s <= time_s < self.end_s:
             return time_s
-        quarter_s = time_s // QUARTER_S * QUARTER_S
+        quarter_s = quarter_start(time_s)
         shift_s = (quarter_s - self.start_s) // self.period_s * self.period_s
         summer_s = self._offset_s(quarter_s) - self._offset_s(quarter_s - shift_s)
         moved_s = time_s - shift_s + summer_s

@@ -9,13 +9,12 @@ from typing import Literal
 
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.orders import OrderTerms
+from wattswap_mqtt.core.moments import QUARTER_S
 from wattswap_mqtt.core.plant import DEMO_BASE_LOAD_KW, EV_START_SOC, START_SOC
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.switches import SWITCHES, SwitchValue
 
 NO_SCENARIO = "none"
-QUARTER_S = 900.0
-"""An expectation looks at the first quarter of an hour unless it says otherwise."""
 
 Figure = float | bool | str
 """A value that a meter reports."""

@@ -15,9 +15,9 @@ from wattswap_mqtt.core.market.delivery import Asks
 from wattswap_mqtt.core.market.entry import Home
 from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.market.pricing import QUARTER_S
 from wattswap_mqtt.core.market.reserve import reserve_bid
 from wattswap_mqtt.core.meter import Standing
+from wattswap_mqtt.core.moments import QUARTER_S
 from wattswap_mqtt.core.records import Flow, Register, State
 from wattswap_mqtt.core.step import RECHARGE_KW
 

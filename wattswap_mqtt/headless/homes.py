@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.community import Community
+from wattswap_mqtt.core.moments import QUARTER_S
 from wattswap_mqtt.core.records import Flow, Register
 from wattswap_mqtt.founding import OwnData, found_community
 from wattswap_mqtt.headless.plan import Plan
 
-PRICED_S = 900.0
-"""Energy is priced by the quarter hour."""
 BLOCK_VALUES = 1 << 21
 COLUMNS = (*((f"{Register(flow).name.lower()}_kwh", "kWh") for flow in Flow), ("battery_soc_pct", "%"))
 """What is written for each home and period, with its unit: energies of the period, and the charge at its end."""
@@ -67,7 +66,7 @@ def _advance(community: Community, end_s: float, cost_apt: Floats) -> None:
     """Let time pass until `end_s`; add what the energy of each quarter hour costs."""
     while community.clock_s < end_s:
         quotes, before = community.tariff.quote(community.clock_s), community.state.registers
-        stop_s = min((math.floor(community.clock_s / PRICED_S) + 1.0) * PRICED_S, end_s)
+        stop_s = min((math.floor(community.clock_s / QUARTER_S) + 1.0) * QUARTER_S, end_s)
         community.advance(stop_s - community.clock_s)
         _forget(community)
         added = community.state.registers - before

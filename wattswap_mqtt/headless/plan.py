@@ -9,10 +9,9 @@ from zoneinfo import ZoneInfo
 
 from wattswap_mqtt.core.community import SUBSTEPS_S
 from wattswap_mqtt.core.errors import CommandError, ConfigError
-from wattswap_mqtt.core.moments import unix_s
+from wattswap_mqtt.core.moments import DAY_S, unix_s
 from wattswap_mqtt.core.switches import SwitchValue, switch_named
 
-DAY_S = 86400.0
 MOST_DAYS = 36600
 UNITS_S = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _LENGTH = re.compile(r"(\d{1,6})\s*([a-z]*)")

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import orjson
 
 from wattswap_mqtt import __version__
+from wattswap_mqtt.core.moments import DAY_S
 from wattswap_mqtt.store.downsample import bin_start_ms, merged
 
 log = logging.getLogger(__name__)
 
-HOUR_S, DAY_S = 3600.0, 86400.0
+HOUR_S = 3600.0
 RAW, MINUTE, QUARTER = LEVELS = (1, 60, 900)
 """Length of a level's bins in seconds; the rows of the first are the snapshots as they came."""
 FINER = {MINUTE: RAW, QUARTER: MINUTE}

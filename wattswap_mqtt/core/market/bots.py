@@ -28,7 +28,8 @@ from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.market.entry import Home
 from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.market.pricing import QUARTER_S, Quotes, Side
+from wattswap_mqtt.core.market.pricing import Quotes, Side
+from wattswap_mqtt.core.moments import QUARTER_S
 
 ROUND_S = 300.0
 """Between two rounds of quotes; a multiple of every sub-step."""

@@ -23,8 +23,9 @@ from wattswap_mqtt.core.market import rows
 from wattswap_mqtt.core.market.delivery import Deliveries, Delivery, Settled
 from wattswap_mqtt.core.market.ledger import Ledger
 from wattswap_mqtt.core.market.orders import Order, Row
-from wattswap_mqtt.core.market.pricing import Quotes, quarter_start, worth
+from wattswap_mqtt.core.market.pricing import Quotes, worth
 from wattswap_mqtt.core.market.surplus import Closed, Surplus
+from wattswap_mqtt.core.moments import quarter_start
 
 
 class Clearing:

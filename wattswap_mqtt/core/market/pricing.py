@@ -15,9 +15,6 @@ from wattswap_mqtt.core.arrays import Ints
 MILLION = 1_000_000
 """mWh per kWh, utok per token."""
 
-QUARTER_S = 900.0
-"""The slot of the electricity market: tariffs change, and accounts are kept, by the quarter hour."""
-
 _UTC = ZoneInfo("UTC")
 
 Side = Literal["sell", "buy"]
@@ -32,11 +29,6 @@ def to_millionths(amount: float) -> int:
 def from_millionths(amount: int) -> float:
     """Return mWh as kWh, utok as tokens: the float nearest to it, which reads back as the same integer."""
     return amount / MILLION
-
-
-def quarter_start(time_s: float) -> float:
-    """Return when the quarter hour that `time_s` is in began."""
-    return time_s // QUARTER_S * QUARTER_S
 
 
 def worth(price_utok_per_kwh: Whole, energy_mwh: Whole) -> Whole:

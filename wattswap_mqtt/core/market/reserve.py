@@ -6,7 +6,8 @@ They draw that energy anyway (R1); what they buy of it from other homes costs wh
 import math
 
 from wattswap_mqtt.core.market.orders import OrderTerms
-from wattswap_mqtt.core.market.pricing import QUARTER_S, to_millionths
+from wattswap_mqtt.core.market.pricing import to_millionths
+from wattswap_mqtt.core.moments import QUARTER_S
 
 LEAST_MWH = 50_000
 _NAME = "reserve-"

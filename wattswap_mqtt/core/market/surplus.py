@@ -6,7 +6,8 @@ import numpy as np
 
 from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.market.ledger import Ledger
-from wattswap_mqtt.core.market.pricing import MILLION, quarter_start
+from wattswap_mqtt.core.market.pricing import MILLION
+from wattswap_mqtt.core.moments import quarter_start
 
 
 class SurplusState(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any
 
 from wattswap_mqtt.core.market.delivery import Delivery
 from wattswap_mqtt.core.market.orders import Row, trade
-from wattswap_mqtt.core.market.pricing import from_millionths, quarter_start
-from wattswap_mqtt.core.moments import iso_utc
+from wattswap_mqtt.core.market.pricing import from_millionths
+from wattswap_mqtt.core.moments import iso_utc, quarter_start
 
 CANDLES = 192
 """Two days of quarter hours."""

@@ -16,7 +16,7 @@ from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract import topics as channels
 from wattswap_mqtt.contract.scenario_files import Catalogue
 from wattswap_mqtt.contract.topics import Topics
-from wattswap_mqtt.core.moments import iso_utc
+from wattswap_mqtt.core.moments import DAY_S, iso_utc
 from wattswap_mqtt.mqtt import AsyncConnection, Message
 from wattswap_mqtt.roles.bridge.ask import Asker
 from wattswap_mqtt.roles.bridge.events import Happenings
@@ -24,7 +24,7 @@ from wattswap_mqtt.roles.bridge.gaps import Gaps
 from wattswap_mqtt.roles.bridge.latest import Community, Latest
 from wattswap_mqtt.roles.bridge.live import MESSAGE, Live
 from wattswap_mqtt.store.history import History
-from wattswap_mqtt.store.levels import DAY_S, Policy
+from wattswap_mqtt.store.levels import Policy
 
 log = logging.getLogger(__name__)
 

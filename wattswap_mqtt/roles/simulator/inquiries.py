@@ -8,14 +8,12 @@ told, in apt and kWh.
 from wattswap_mqtt.contract.messages import GetMarket
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.orders import Row
-from wattswap_mqtt.core.market.pricing import QUARTER_S, from_millionths
+from wattswap_mqtt.core.market.pricing import from_millionths
 from wattswap_mqtt.core.market.rows import Totals
-from wattswap_mqtt.core.moments import iso_utc
+from wattswap_mqtt.core.moments import DAY_S, QUARTER_S, iso_utc
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 from wattswap_mqtt.roles.simulator.summary import market_of
-
-DAY_S = 86_400.0
 
 
 def told(community: Community, persistence: Persistence, meter: int, asked: GetMarket) -> Row | list[Row]:

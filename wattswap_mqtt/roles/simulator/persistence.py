@@ -15,8 +15,8 @@ from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.core.market.orders import OPEN
-from wattswap_mqtt.core.market.pricing import QUARTER_S, quarter_start
 from wattswap_mqtt.core.market.rows import Changes, Totals, totals_of
+from wattswap_mqtt.core.moments import QUARTER_S, quarter_start
 from wattswap_mqtt.roles.simulator.checkpoint import column_of, decode_checkpoint, encode_checkpoint
 from wattswap_mqtt.store.community_store import CommunityStore, JournalRow, Row
 
