@@ -113,7 +113,7 @@ def print_scenario_schema(_args: argparse.Namespace) -> None:
     """Print the JSON schema of a scenario."""
     import json
 
-    from wattswap_mqtt.contract.scenario_model import scenario_schema
+    from wattswap_mqtt.contract.scenario_documents import scenario_schema
 
     print(json.dumps(scenario_schema(), indent=2, ensure_ascii=False))
 

@@ -11,6 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wattswap_mqtt.contract.places import PlacedError, read_yaml
+from wattswap_mqtt.contract.scenario_documents import read_scenario, scenario_schema
+from wattswap_mqtt.contract.scenario_fields import ScenarioError
 from wattswap_mqtt.contract.scenario_files import (
     FOLDER,
     MOST_BYTES,
@@ -20,7 +22,6 @@ from wattswap_mqtt.contract.scenario_files import (
     read_file,
     read_folder,
 )
-from wattswap_mqtt.contract.scenario_model import ScenarioError, read_scenario, scenario_schema
 from wattswap_mqtt.core.errors import ConfigError
 from wattswap_mqtt.core.market.orders import OrderTerms
 from wattswap_mqtt.core.scenarios import Cancelling, Expectation, Ordering, Start, Switching, TimedEvent

@@ -35,7 +35,8 @@ def document_and_scenario(path: Path) -> tuple[object, Scenario]:
 
     """
     from wattswap_mqtt.contract.places import PlacedError, read_yaml
-    from wattswap_mqtt.contract.scenario_model import ScenarioError, read_scenario
+    from wattswap_mqtt.contract.scenario_documents import read_scenario
+    from wattswap_mqtt.contract.scenario_fields import ScenarioError
 
     try:
         placed = read_yaml(_text_of(path))
@@ -55,7 +56,7 @@ def read_document(document: object) -> Scenario:
         CommandError: what is wrong with it, and where.
 
     """
-    from wattswap_mqtt.contract.scenario_model import read_scenario
+    from wattswap_mqtt.contract.scenario_documents import read_scenario
 
     return read_scenario(document)
 
