@@ -309,7 +309,7 @@ def test_after_a_restart_switches_and_scenarios_are_as_before():
     street, again = both_after_restart(5)
     assert again.switch_values == street.switch_values
     assert again.scenarios == street.scenarios
-    assert again.faulty.keys() == street.faulty.keys()
+    assert again.meters.faulty.keys() == street.meters.faulty.keys()
 
 
 def test_after_a_restart_registers_do_not_step_back_and_alarms_are_not_raised_again():

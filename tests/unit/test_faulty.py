@@ -151,7 +151,7 @@ def test_noise_scatters_the_powers_around_the_truth(key):
 
 def test_a_drift_grows_by_the_hour():
     drifting = faulty({"drift_pct_per_hour": 6}, **BUYING, time_acceleration=60.0)
-    begin_s = drifting.faulty[0].since_s
+    begin_s = drifting.meters.faulty[0].since_s
     for _ in range(3):
         drifting.advance(1200)
         said, true = both(drifting)
@@ -222,7 +222,7 @@ def test_spikes_come_as_often_as_asked_and_read_5_to_10_times_too_high():
 @pytest.mark.parametrize(("key", "method"), [("dropout_prob", "drops"), ("duplicate_prob", "repeats")])
 def test_messages_are_lost_or_doubled_as_often_as_asked(key, method):
     for probability in (0.0, 0.25, 1.0):
-        meter = faulty({key: probability, "offline": True}, load=2.0).faulty[0]
+        meter = faulty({key: probability, "offline": True}, load=2.0).meters.faulty[0]
         happened = [getattr(meter, method)(seq) for seq in range(1000)]
         assert np.mean(happened) == pytest.approx(probability, abs=0.05 if 0 < probability < 1 else 0)
 
@@ -276,7 +276,9 @@ def test_a_skewed_clock_shifts_the_timestamp_only():
     skewed = faulty({"clock_skew_s": -90}, load=2.0)
     readings, true = skewed.read()
     encoder = SnapshotEncoder(skewed.ids, "UTC", "1")
-    (wrong,) = (json.loads(m) for m in encoder.encode(readings, 0.0, {}, {0: skewed.faulty[0].number("clock_skew_s")}))
+    (wrong,) = (
+        json.loads(m) for m in encoder.encode(readings, 0.0, {}, {0: skewed.meters.faulty[0].number("clock_skew_s")})
+    )
     (right,) = (json.loads(m) for m in encoder.encode(true, 0.0, {}))
     assert (wrong.pop("timestamp"), right.pop("timestamp")) == (
         "2026-06-17T09:58:36.000+00:00",
@@ -287,7 +289,7 @@ def test_a_skewed_clock_shifts_the_timestamp_only():
 
 def test_an_offline_meter_goes_on_living():
     silent = faulty({"offline": True}, soc=60, load=2.0)
-    assert silent.faulty[0].offline
+    assert silent.meters.faulty[0].offline
     counts, truly = gained(silent, 10)
     assert counts == truly
     assert counts["load"] > 0.0
@@ -296,7 +298,7 @@ def test_an_offline_meter_goes_on_living():
 @pytest.mark.parametrize("value", [{}, {"bias_pct": 0}, {"offline": False, "stuck": []}, {"noise_pct": 0.0}])
 def test_what_changes_nothing_is_no_fault(value):
     healthy = faulty(value, **BUYING)
-    assert healthy.faulty == {}
+    assert healthy.meters.faulty == {}
     assert healthy.read()[1] is None
     assert reading(healthy)["derived.system_status"] == "Self-generation covering most load"
 
@@ -323,4 +325,4 @@ def test_a_fault_that_changes_begins_anew():
     said, true = both(drifting)
     assert said["derived.net_power_kw"] == pytest.approx(1.1 * true["derived.net_power_kw"], abs=1e-3)
     drifting.set_switches(0, {"market_enabled": True})  # another switch does not touch it
-    assert drifting.faulty[0].since_s == drifting.clock_s
+    assert drifting.meters.faulty[0].since_s == drifting.clock_s

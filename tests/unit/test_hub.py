@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from homes import community
 
-from wattswap_mqtt.core.community import Readings
+from wattswap_mqtt.core.metering import Readings
 from wattswap_mqtt.core.quantities import QUANTITIES, ROW
 from wattswap_mqtt.roles.simulator.hub import HubPace
 

@@ -417,7 +417,7 @@ def test_a_store_that_fails_refuses_commands_and_gets_everything_later(machine, 
         patch.setattr(CommunityStore, "append", refuse)
         machine.tick(60)
         assert machine.saved.failed
-        assert machine.community.storage_failed
+        assert machine.community.meters.storage_failed
         [ack] = machine.send(("demo_meter", "switch/daytime/set", False))
         assert (ack.status, ack.code) == ("error", "storage")
         assert "the disk is full" in ack.message

@@ -10,7 +10,7 @@ import pytest
 from homes import NOON_S, community, encoded, home, set_home
 
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
-from wattswap_mqtt.core.community import Readings
+from wattswap_mqtt.core.metering import Readings
 from wattswap_mqtt.core.moments import iso_local, iso_utc
 from wattswap_mqtt.core.quantities import QUANTITIES, ROW
 from wattswap_mqtt.core.status import ALARMS

@@ -178,7 +178,7 @@ def test_alarms_are_those_of_their_meter():
 
 def test_a_store_that_fails_is_an_alarm_of_every_meter():
     two = community("demo_meter", "meter_00002")
-    two.storage_failed = True
+    two.meters.storage_failed = True
     readings, _ = two.read()
     assert [[alarm.code for alarm in alarms_of(bits)] for bits in readings.alarms.tolist()] == [
         ["storage"],

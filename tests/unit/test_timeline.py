@@ -48,7 +48,7 @@ def test_events_happen_at_their_times_whatever_the_steps(step_s, acceleration):
     assert told[6][1]["code"] == "unknown_order", "what was refused cannot be cancelled, and that stops nothing"
     assert homes.scenarios == ["plan"]
     assert homes.switch_values[0]["battery_reserve_pct"] == 30.0
-    assert homes.faulty.keys() == {0}
+    assert homes.meters.faulty.keys() == {0}
     assert homes.timeline.next_s == math.inf
 
 

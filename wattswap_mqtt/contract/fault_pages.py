@@ -28,7 +28,7 @@ def exercise(value: dict[str, object]) -> Diagnosis:
     community.set_scenario(0, builtin_scenarios()[SCENARIO])
     community.set_switches(0, {"fault_inject": parse(value), "time_acceleration": ACCELERATION})
     encoder = SnapshotEncoder(community.ids, Site().tz, "exercise")
-    faulty, seen = community.faulty.get(0), Diagnosis()
+    faulty, seen = community.meters.faulty.get(0), Diagnosis()
     seen.availability("offline" if faulty is not None and faulty.offline else "online")
     for number in range(STATES):
         readings, _ = community.read()

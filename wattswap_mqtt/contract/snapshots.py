@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from wattswap_mqtt.core.arrays import Floats
-from wattswap_mqtt.core.community import Readings
+from wattswap_mqtt.core.metering import Readings
 from wattswap_mqtt.core.moments import iso_local, iso_utc
 from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
 from wattswap_mqtt.core.stacked import rounded

@@ -8,16 +8,13 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattswap_mqtt.core.arrays import Floats, Ints
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.events import Event
-from wattswap_mqtt.core.faults import is_active
-from wattswap_mqtt.core.faulty import FaultyMeter
 from wattswap_mqtt.core.homes import Homes
 from wattswap_mqtt.core.market.bots import Bots, bot_ids
 from wattswap_mqtt.core.market.entry import Rules
@@ -25,14 +22,12 @@ from wattswap_mqtt.core.market.exchange import Exchange
 from wattswap_mqtt.core.market.orders import Order, OrderTerms
 from wattswap_mqtt.core.market.pricing import Tariff
 from wattswap_mqtt.core.market.surplus import SurplusState
-from wattswap_mqtt.core.meter import Standing, mains_at, measure, view_of
+from wattswap_mqtt.core.metering import Meters, Readings
 from wattswap_mqtt.core.plant import sample_plant, start_state
 from wattswap_mqtt.core.recorded import Recorded
-from wattswap_mqtt.core.records import put, take
+from wattswap_mqtt.core.records import put
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, Action, Cancelling, Ordering, Scenario, Start, Switching
 from wattswap_mqtt.core.setup import setup_of
-from wattswap_mqtt.core.stacked import stack
-from wattswap_mqtt.core.status import Judge, alarms_of, judge
 from wattswap_mqtt.core.step import INSTANT_S, step
 from wattswap_mqtt.core.sun import Site
 from wattswap_mqtt.core.surroundings import Environment
@@ -43,16 +38,6 @@ from wattswap_mqtt.core.trading import Trading, home_of
 
 SUBSTEPS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 """The grids of sub-steps; each divides a quarter hour."""
-
-
-class Readings(NamedTuple):
-    """What some meters report at one moment."""
-
-    meters: Ints  # (m,) row numbers in the community
-    time_s: float
-    seq: int
-    values: Floats  # (quantities, m), see quantities.stack
-    alarms: Ints  # (m,) bits, see status.ALARMS
 
 
 def substep_s(time_acceleration: float) -> float:
@@ -85,7 +70,6 @@ class Community:
         self.load_noise = load_noise
         self.clock_s = float(start_s)
         self.seq = 0
-        self.storage_failed = False
         self.scenarios: list[str] = [NO_SCENARIO] * len(self.ids)
         self.timeline = Timeline()
         self.plant = sample_plant(self.ids, seed)
@@ -93,14 +77,11 @@ class Community:
         self._board = Switchboard(self.ids, self._with_series)
         self.setup = setup_of(self.plant, self._board.arrays)
         self.state = start_state(self.plant)
-        self.faulty: dict[int, FaultyMeter] = {}
+        self.meters = Meters(self.plant.key, seed)
         self.exchange = Exchange(self.ids, self.tariff, rules, bot_ids(bots))
         quoting = Bots(self.exchange, bot_ids(bots), seed) if bots else None
         self._trading = Trading(self.exchange, len(self.ids), quoting, auto_buy_utok)
         self._environment = Environment(self.plant, self.site, self.tariff, seed, load_noise, recorded, self.clock_s)
-        self._judge = Judge(len(self.ids))
-        self._everyone: Ints = np.arange(len(self.ids))
-        self._alarms: Ints = np.zeros(len(self.ids), np.int64)
         self._events: list[Event] = []
         self._played: set[int] = set()
         self._unsaved: set[int] = set()
@@ -206,11 +187,9 @@ class Community:
         asks = self.exchange.asks(start, dt_s) if self.exchange.delivering else None
         self.state = step(self.homes, around, asks, start, dt_s)
         self.clock_s = stop_s
-        for meter, faulty in self.faulty.items():
-            added = self.state.registers[:, meter] - before.registers[:, meter]
-            self.state.metered[:, meter] = before.metered[:, meter] + faulty.count(added, start)
+        self.meters.count(self.state, before, start)
         if asks is not None or self.setup.any_market_open:
-            self._trading.settle(self.homes, before, self.faulty, asks, start, dt_s)
+            self._trading.settle(self.homes, before, self.meters.faulty, asks, start, dt_s)
         if self.setup.any_market_open:
             self._trading.let_bots_act(self.homes, stop_s, start)
             for meter, bid in self._trading.reserve_bids(self.homes, stop_s, start):
@@ -280,46 +259,11 @@ class Community:
         Raised and cleared alarms become events.
         """
         self.seq += 1
-        meters = self._everyone if meter is None else np.array([meter])
-        values, bits = self._measure(meters, self.state.metered, self._trading.standing(self.clock_s))
-        self._note_alarms(meters, bits)
-        readings = Readings(meters, self.clock_s, self.seq, values, bits)
-        wrong = [row for row, number in enumerate(meters.tolist()) if number in self.faulty] if self.faulty else []
-        if not wrong:
-            return readings, None
-        faulty = meters[wrong]
-        truth, _ = self._measure(faulty, self.state.registers, self._trading.standing(self.clock_s, truly=True))
-        for row in wrong:
-            column = values[:, row].copy()
-            self.faulty[int(meters[row])].read(column, self.clock_s, self.seq)
-            values[:, row] = column
-        return readings, Readings(faulty, self.clock_s, self.seq, truth, bits[wrong])
-
-    def _measure(self, meters: Ints, registers: Floats, standing: Standing) -> tuple[Floats, Ints]:
-        """Return stacked readings (quantities, m) and alarm bits (m,) of some meters that count `registers` (12, n)."""
-        homes, judged = self.homes, self._judge.judge
-        if len(meters) != len(self.ids):
-            chosen = slice(meters[0], meters[0] + 1) if len(meters) == 1 else meters  # a slice need not copy
-            homes, registers, standing, judged = homes.of(chosen), registers[:, chosen], take(standing, chosen), judge
-        faulty = misread = nobody = np.zeros(len(meters), np.bool_)
-        if self.faulty:
-            faulty = np.array([meter in self.faulty for meter in meters.tolist()])
-            misread = np.array([meter in self.faulty and self.faulty[meter].misreads for meter in meters.tolist()])
-        verdicts = judged(view_of(homes, faulty, misread, ~nobody if self.storage_failed else nobody))
-        mains = mains_at(self.clock_s, self.seed, self._environment.air_temp_c, self.seq)
-        return stack(measure(homes, registers, standing, mains, verdicts.status)), verdicts.alarms
-
-    def _note_alarms(self, meters: Ints, bits: Ints) -> None:
-        before = self._alarms if meters is self._everyone else self._alarms[meters]
-        changed = bits != before
-        if not np.count_nonzero(changed):
-            return
-        for row in np.flatnonzero(changed).tolist():
-            now, then, meter = int(bits[row]), int(before[row]), int(meters[row])
-            for event_type, which in (("alarm_raised", now & ~then), ("alarm_cleared", then & ~now)):
-                for alarm in alarms_of(which):
-                    self.note(event_type, meter, code=alarm.code, level=alarm.level, msg=alarm.msg)
-        self._alarms[meters] = bits
+        air_temp_c = self._environment.air_temp_c
+        readings, truth = self.meters.read(self.homes, self._trading, air_temp_c, self.clock_s, self.seq, meter)
+        for event_type, number, alarm in self.meters.changed_alarms(readings):
+            self.note(event_type, number, code=alarm.code, level=alarm.level, msg=alarm.msg)
+        return readings, truth
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call."""
@@ -343,7 +287,7 @@ class Community:
 
     def changed_meters(self) -> dict[str, dict[str, Any]]:
         """Return switches, scenario and faults of the meters that changed since `meters_saved` was called."""
-        return {self.ids[meter]: self._describe(meter) for meter in self._unsaved | self.faulty.keys()}
+        return {self.ids[meter]: self._describe(meter) for meter in self._unsaved | self.meters.faulty.keys()}
 
     def meters_saved(self) -> None:
         """Note that what `changed_meters` returned is safe."""
@@ -379,7 +323,7 @@ class Community:
             for meter, (saved_arrays, column) in columns.items():
                 if name in saved_arrays and saved_arrays[name].shape[:-1] == array.shape[:-1]:
                     array[..., meter] = saved_arrays[name][..., column]
-        if not self.faulty and (self.state.metered == self.state.registers).all():
+        if not self.meters.faulty and (self.state.metered == self.state.registers).all():
             self.state = self.state._replace(metered=self.state.registers)
         start_s, price_utok = plain["surplus"]
         surplus = surplus._replace(start_s=start_s, price_utok=price_utok)
@@ -391,7 +335,7 @@ class Community:
         kept = ("sun_level", "base_load_kw", "stored_kwh", "ev_stored_kwh", "ev_session_kwh", "registers", "metered")
         state = self.state._asdict()
         ours = {name: state[name] for name in kept} | {
-            "alarms": self._alarms,
+            "alarms": self.meters.alarms,
             "token_error_utok": self._trading.token_error_utok,
         }
         return ours | {
@@ -400,8 +344,8 @@ class Community:
 
     def _describe(self, meter: int) -> dict[str, Any]:
         described: dict[str, Any] = {"switches": self.switch_values[meter], "scenario": self.scenarios[meter]}
-        if meter in self.faulty:
-            described |= {"faulty_since_s": self.faulty[meter].since_s, "stuck": self.faulty[meter].stuck}
+        if (faulty := self.meters.faulty.get(meter)) is not None:
+            described |= {"faulty_since_s": faulty.since_s, "stuck": faulty.stuck}
         if (to_come := self.timeline.dump(meter)) is not None:
             described["timeline"] = to_come
         return described
@@ -444,11 +388,9 @@ class Community:
 
     def _inject(self, meter: int, since_s: float, stuck: Mapping[str, float] | None = None) -> None:
         """Let a meter have the faults that are set, or none."""
-        self.faulty.pop(meter, None)
-        faults = self._board.faults(meter)
-        if is_active(faults):
+        self.meters.inject(meter, self._board.faults(meter), since_s, stuck)
+        if meter in self.meters.faulty:
             self._count_apart()
-            self.faulty[meter] = FaultyMeter(faults, since_s, self.plant.key[meter : meter + 1], stuck)
 
     def _count_apart(self) -> None:
         """Let what the meters count be another array than the truth: there is a fault, or there was one."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from wattswap_mqtt.core.community import Readings
+from wattswap_mqtt.core.metering import Readings
 from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.stacked import rounded
 

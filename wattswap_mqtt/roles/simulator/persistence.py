@@ -274,7 +274,7 @@ class Persistence:
         if error is None and self.failed:
             logger.warning("the data can be saved again")
         self.failed = error is not None
-        self._community.storage_failed = self.failed
+        self._community.meters.storage_failed = self.failed
 
     def close(self) -> None:
         """Let go of the file."""

@@ -18,11 +18,12 @@ from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.answers import Ack, encode_ack, encode_event
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.contract.topics import Topics, meter_of_order
-from wattswap_mqtt.core.community import Community, Readings
+from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
 from wattswap_mqtt.core.events import Event
 from wattswap_mqtt.core.market.orders import Row
 from wattswap_mqtt.core.market.rows import wire_form
+from wattswap_mqtt.core.metering import Readings
 from wattswap_mqtt.core.moments import iso_utc
 from wattswap_mqtt.mqtt import Connection
 from wattswap_mqtt.roles.simulator.announcer import Announcer
@@ -108,7 +109,7 @@ class Publisher:
 
     def availability(self, meter: int) -> None:
         """Publish whether a meter is available, if that has changed."""
-        offline = meter in self._community.faulty and self._community.faulty[meter].offline
+        offline = meter in self._community.meters.faulty and self._community.meters.faulty[meter].offline
         if offline or meter in self._told_offline:
             self._retain(self._topics.availability(self._community.ids[meter]), b"offline" if offline else b"online")
             (self._told_offline.add if offline else self._told_offline.discard)(meter)
@@ -124,7 +125,7 @@ class Publisher:
 
         `at_once`: they answer a command, so none is dropped, and hubs are told everything.
         """
-        faulty = self._community.faulty
+        faulty = self._community.meters.faulty
         skews = {meter: fault.number("clock_skew_s") for meter, fault in faulty.items()}
         silent = {m for m, fault in faulty.items() if fault.offline or (fault.drops(readings.seq) and not at_once)}
         twice = {m for m, fault in faulty.items() if fault.repeats(readings.seq)} - silent
