@@ -112,7 +112,7 @@ class World:
             exchange.earnings_utok.tolist(),
             exchange.spending_utok.tolist(),
             exchange.pending_counts().tolist(),
-            exchange.last_trade,
+            exchange.tape.last,
             [powers.tolist() for powers in exchange.asks(self.now_s, 60)],
             exchange.ledger_sum_utok,
         )

@@ -112,7 +112,7 @@ def test_events_tell_their_order(market):
     assert (accepted.meter, accepted.timestamp_s) == (0, NOW_S)
     assert accepted.data["order_id"] == "demo_meter.1"
     assert accepted.data["quantity_kwh"] == 1.5
-    assert traded.data == market.exchange.last_trade
+    assert traded.data == market.exchange.tape.last
     assert traded.data["price"] == 0.08
     assert json.dumps([accepted.data, traded.data])
 
@@ -179,7 +179,7 @@ def test_time_in_force_does_not_end_a_delivery(market):
 
 
 def test_the_price_is_the_last_trade_or_the_middle(market):
-    assert market.exchange.last_trade is None
+    assert market.exchange.tape.last is None
     assert market.exchange.current_price_utok(NOW_S) == 190_000
     market.place(BUY)
     assert market.exchange.current_price_utok(NOW_S) == 300_000
@@ -260,18 +260,13 @@ def test_one_meter_cannot_flood_the_market(market):
     assert (error.code, error.order_id) == ("too_many_orders", None)
 
 
-def test_orders_are_found_by_their_filters(market):
+def test_orders_of_a_meter_are_remembered_newest_first(market):
     market.place(SELL, 1)
     first, second = market.place(SELL), market.place(limit(client_order_id="a"))
     market.run(900)
     third = market.place(BUY)
-    find = market.exchange.orders
-    assert find(0) == [third, second, first]
-    assert find(0, open_only=True) == [third]
-    assert find(0, status="expired") == [second]
-    assert find(0, client_order_id="a") == [second]
-    assert find(0, since_s=NOW_S + 1) == [third]
-    assert find(0, limit=2) == [third, second]
+    assert market.exchange.orders(0) == [third, second, first]
+    assert market.exchange.open_orders(0) == [third]
 
 
 def test_surplus_is_sold_by_itself(market):

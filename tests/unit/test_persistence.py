@@ -80,7 +80,7 @@ class Machine:
 def everything(community: Community) -> dict:
     """Return all of a community that is to survive, in a form to be compared."""
     plain, arrays = community.dump()
-    orders = [community.exchange.orders(meter, limit=1000) for meter in range(len(community.ids))]
+    orders = [community.exchange.orders(meter) for meter in range(len(community.ids))]
     return {
         "plain": plain | {"seq": None},
         "arrays": {name: array.tolist() for name, array in arrays.items() if name != "alarms"},  # those told last

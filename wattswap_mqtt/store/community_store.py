@@ -196,7 +196,10 @@ class CommunityStore:
             "client_order_id = ?": client_order_id,
             "status IN (SELECT value FROM json_each(?))": orjson.dumps(statuses).decode() if statuses else None,
         }
-        return self._newest("orders", where, limit)
+        used = {condition: value for condition, value in where.items() if value is not None}
+        sql = f"SELECT value FROM orders WHERE {' AND '.join(used) or '1'} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - our own words
+        with self._connected() as db:
+            return _bodies(db.execute(sql, (*used.values(), limit)))
 
     def entries(self, meter_id: str, start_s: float, end_s: float, limit: int) -> list[Row]:
         """Return the newest `limit` ledger entries of a meter with start_s <= time < end_s, in order of time."""
@@ -236,12 +239,6 @@ class CommunityStore:
         if db is not None:
             with suppress(sqlite3.Error):  # it could not tidy up: the next start reads the log beside the file
                 db.close()
-
-    def _newest(self, table: str, where: Mapping[str, object], limit: int) -> list[Row]:
-        used = {condition: value for condition, value in where.items() if value is not None}
-        sql = f"SELECT value FROM {table} WHERE {' AND '.join(used) or '1'} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - our own words
-        with self._connected() as db:
-            return _bodies(db.execute(sql, (*used.values(), limit)))
 
     @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:

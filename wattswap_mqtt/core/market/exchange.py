@@ -224,26 +224,9 @@ class Exchange:
         """
         return self._roster.find(order_id)
 
-    def orders(
-        self,
-        meter: int,
-        *,
-        status: str | None = None,
-        open_only: bool = False,
-        client_order_id: str | None = None,
-        since_s: float | None = None,
-        limit: int = 100,
-    ) -> list[Order]:
-        """Return the newest `limit` of a meter's remembered orders that pass the filters, newest first."""
-        found = self._roster.open_orders(meter) if open_only else [o for o in self._roster if o.meter == meter]
-        passed = [
-            order
-            for order in reversed(found)
-            if (status is None or order.status == status)
-            and (client_order_id is None or order.terms.client_order_id == client_order_id)
-            and (since_s is None or order.created_s >= since_s)
-        ]
-        return passed[:limit]
+    def orders(self, meter: int) -> list[Order]:
+        """Return a meter's remembered orders, newest first."""
+        return [order for order in self._roster if order.meter == meter][::-1]
 
     def open_orders(self, meter: int) -> list[Order]:
         """Return a meter's open orders, in order of acceptance."""
@@ -271,11 +254,6 @@ class Exchange:
     def ledger_sum_utok(self) -> int:
         """What all accounts, the utility's included, hold together: zero."""
         return self._clearing.sum_utok
-
-    @property
-    def last_trade(self) -> dict[str, object] | None:
-        """The last trade, as it was told."""
-        return self.tape.last
 
     def last_trades(self) -> dict[int, dict[str, object]]:
         """Return the last remembered trade of each home that has one, as the `trade` event told it."""

@@ -89,12 +89,13 @@ def documented_errors(errors: Mapping[int, str]) -> Responses:
     return responses
 
 
-def body_schema(schema: Schema, examples: Mapping[str, object], *, form: bool = True, required: bool = True) -> Schema:
+def body_schema(schema: Schema, examples: Mapping[str, object], *, required: bool = True) -> Schema:
     """Return what documents a request body that is read as JSON or as a form."""
     named = {name: {"value": value} for name, value in examples.items()}
-    content: dict[str, Any] = {JSON: {"schema": schema, "examples": named}}
-    if form:
-        content["application/x-www-form-urlencoded"] = {"schema": schema}
+    content = {
+        JSON: {"schema": schema, "examples": named},
+        "application/x-www-form-urlencoded": {"schema": schema},
+    }
     return {"requestBody": {"content": content, "required": required}}
 
 

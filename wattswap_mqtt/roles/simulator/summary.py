@@ -46,7 +46,7 @@ def market_of(community: Community) -> dict[str, Any]:
         "best_bid": from_millionths(best.bid_utok),
         "best_ask": from_millionths(best.ask_utok),
         "depth": {"bids": [_level(level) for level in bids], "asks": [_level(level) for level in asks]},
-        "last_trade": exchange.last_trade,
+        "last_trade": exchange.tape.last,
         "candles": exchange.tape.candles(CANDLES),
         "ledger_sum_utok": exchange.ledger_sum_utok,
     }
