@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,9 +113,9 @@ _FOR_THE_BRIDGE = (
     AVAILABILITY, SCENARIO_STATE, SWITCHES_STATE, ORDER, TRUTH, STATE,
 )  # fmt: skip
 """In this order: what is large comes again anyway, so it is the one that a broker may drop."""
-OF_EVERY_METER = tuple(
-    channel.name for channel in _FOR_THE_BRIDGE if channel.level == "meter" and channel.retained == "yes"
-)
+OF_EVERY_METER: Mapping[str, Channel] = {
+    channel.name: channel for channel in _FOR_THE_BRIDGE if channel.level == "meter" and channel.retained == "yes"
+}
 """What a broker retains of every meter, as far as a bridge listens to it."""
 
 

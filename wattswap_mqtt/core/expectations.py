@@ -7,7 +7,7 @@ A path leads into what was told at one moment: `pv.pv_power_kw` as in the snapsh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from wattswap_mqtt.core.quantities import QUANTITIES
 from wattswap_mqtt.core.scenarios import Expectation, Figure
@@ -145,7 +145,7 @@ def _takes_mean(expectation: Expectation, *, noisy: bool) -> bool:
     return expectation.as_mean or (noisy and expectation.path.removeprefix("truth.") in COUNTED_BY)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -180,9 +180,8 @@ def _judge_equals(expectation: Expectation, measured: Measured, slack: float, no
     if not _is_number(wanted) or not all(_is_number(value) for value, _ in measured):
         found = list(dict.fromkeys(shown(value) for value, _ in measured))
         return " / ".join(found), all(value == wanted for value, _ in measured)
-    target = float(wanted)  # type: ignore[arg-type] # a number, see above
-    farthest = max(_numbers(expectation, measured, noisy=noisy), key=lambda value: abs(value - target))
-    return f"{shown(farthest)}{_unit(expectation)}", abs(farthest - target) <= slack + 1e-9
+    farthest = max(_numbers(expectation, measured, noisy=noisy), key=lambda value: abs(value - wanted))
+    return f"{shown(farthest)}{_unit(expectation)}", abs(farthest - wanted) <= slack + 1e-9
 
 
 def _judge_range(expectation: Expectation, measured: Measured, _slack: float, noisy: bool) -> Judged:

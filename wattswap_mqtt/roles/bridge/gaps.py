@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from itertools import islice
 
-from wattswap_mqtt.contract.topics import Topics
+from wattswap_mqtt.contract.topics import OF_EVERY_METER, Topics
 from wattswap_mqtt.mqtt import AsyncConnection
 from wattswap_mqtt.roles.bridge.latest import Latest
 
@@ -53,4 +53,6 @@ class Gaps:
             for name, community in self._latest.communities.items()
             if community.availability is None
         ]
-        return of_communities + [getattr(self._topics, name)(meter_id) for meter_id, name in self._latest.untold()]
+        return of_communities + [
+            self._topics.of_meter(meter_id, OF_EVERY_METER[name]) for meter_id, name in self._latest.untold()
+        ]

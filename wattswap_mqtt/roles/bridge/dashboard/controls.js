@@ -21,16 +21,22 @@ export function useCommand() {
   return [fate, send];
 }
 
-export const Refusal = ({ text, id }) => html`<p class="refusal" id=${id} role="status">${text}</p>`;
-
-export function Switch({ declared }) {
-  const { name, title, meaning, kind } = declared;
+// Sets a switch; what the meter answers stands there before it is told again.
+export function useSwitch(name) {
   const [fate, send] = useCommand();
-  const told = switches.value?.[name];
   const set = async (value) => {
     const answer = await send("control/switch", { meter_id: meter.value, switch: name, value });
     if (answer) switches.value = { ...switches.value, [name]: answer.value };
   };
+  return [fate, set];
+}
+
+export const Refusal = ({ text, id }) => html`<p class="refusal" id=${id} role="status">${text}</p>`;
+
+export function Switch({ declared }) {
+  const { name, title, meaning, kind } = declared;
+  const [fate, set] = useSwitch(name);
+  const told = switches.value?.[name];
   const Widget = { bool: Bool, number: Range, choice: Choice }[kind];
   const about = `${name}-about`, refusal = `${name}-refusal`;
   return html`<div class="control ${kind} ${fate.pending ? "pending" : ""}" data-switch=${name} data-value=${JSON.stringify(told)}>

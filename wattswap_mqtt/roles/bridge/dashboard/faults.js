@@ -1,7 +1,7 @@
 // Faults of the meter: inject them, and see the truth beside what is measured.
 import { at, catalogue, display } from "./catalogue.js";
-import { Refusal, useCommand } from "./controls.js";
-import { measured as said, meter, switches, truth } from "./live.js";
+import { Refusal, useSwitch } from "./controls.js";
+import { measured as said, switches, truth } from "./live.js";
 import { bound, Card, Empty, html, useEffect, useState } from "./ui.js";
 
 export default function Faults() {
@@ -14,13 +14,9 @@ export default function Faults() {
 function Form() {
   const active = switches.value?.fault_inject ?? {};
   const [draft, setDraft] = useState(active);
-  const [fate, send] = useCommand();
+  const [fate, set] = useSwitch("fault_inject");
   const told = JSON.stringify(active);
   useEffect(() => setDraft(active), [told]); // whoever set it
-  const set = async (value) => {
-    const answer = await send("control/switch", { meter_id: meter.value, switch: "fault_inject", value });
-    if (answer) switches.value = { ...switches.value, fault_inject: answer.value };
-  };
   const change = (key, value) => {
     const { [key]: _, ...others } = draft;
     setDraft(value === undefined ? others : { ...others, [key]: value });

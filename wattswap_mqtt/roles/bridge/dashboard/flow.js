@@ -1,7 +1,7 @@
 // The picture of where the energy goes: four neighbours of the home, and dots that run along the lines, faster with power.
 import { at } from "./catalogue.js";
 import { state } from "./live.js";
-import { html, number, useEffect, useRef } from "./ui.js";
+import { html, number, SUN, useEffect, useRef } from "./ui.js";
 
 const FLOWING_KW = 0.01;
 const CENTRE = [200, 190], RADIUS = 47;
@@ -34,7 +34,7 @@ const NEIGHBOURS = [
 ];
 
 const ICONS = {
-  sun: "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12 1v3M12 20v3M1 12h3M20 12h3M4.2 4.2l2.1 2.1M17.7 17.7l2.1 2.1M4.2 19.8l2.1-2.1M17.7 6.3l2.1-2.1",
+  sun: SUN,
   grid: "M9 3h6M8 22l3.2-18h1.6L16 22M4 8h16M5.5 8 12 4.6 18.5 8M9.6 13h4.8M8.2 21l6.6-8M15.8 21l-6.6-8",
   battery: "M6 6h12v15H6zM9.5 3h5v3h-5zM13 9l-3 5h4l-3 5",
   ev: "M3 16v-4l2.4-5.2A2 2 0 0 1 7.2 5.6h9.6a2 2 0 0 1 1.8 1.2L21 12v4M3 12h18M3 16h18v3h-3v-2H6v2H3zM6.5 14h1.5M16 14h1.5",

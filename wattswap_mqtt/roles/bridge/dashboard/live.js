@@ -44,11 +44,11 @@ export const trouble = computed(() => {
 });
 
 const take = {
-  state: (told) => { state.value = told; pair(told, null); },
-  truth: (told) => { pair(null, told); },
+  state: (told) => { state.value = told; pair({ said: told }); },
+  truth: (told) => { pair({ real: told }); },
   switches: (told) => {
     switches.value = told.switches;
-    if (!Object.keys(told.switches?.fault_inject ?? {}).length) pair.half = truth.value = null;
+    if (!Object.keys(told.switches?.fault_inject ?? {}).length) { latest = {}; truth.value = null; }
   },
   scenario: (told) => { scenario.value = told.scenario; },
   availability: (told) => { availability.value = told.availability; unknown.value = false; },
@@ -65,11 +65,13 @@ const take = {
 };
 
 // State and truth of one moment belong together and come one after the other.
-function pair(told, true_) {
-  const half = pair.half ?? {};
-  const now = pair.half = { told: told ?? half.told, true_: true_ ?? half.true_ };
-  if (now.true_ && (!truth.value || now.told?.seq === now.true_.seq)) {
-    batch(() => { truth.value = now.true_; measured.value = now.told ?? state.value; });
+let latest = {};
+
+function pair(half) {
+  latest = { ...latest, ...half };
+  const { said, real } = latest;
+  if (real && (!truth.value || said?.seq === real.seq)) {
+    batch(() => { truth.value = real; measured.value = said ?? state.value; });
   }
 }
 
@@ -77,7 +79,8 @@ let source;
 
 function forget() {
   batch(() => {
-    pair.half = state.value = truth.value = measured.value = switches.value = scenario.value = availability.value = null;
+    latest = {};
+    state.value = truth.value = measured.value = switches.value = scenario.value = availability.value = null;
     events.value = []; trades.value = []; orders.value = new Map(); unknown.value = false;
   });
 }

@@ -1,5 +1,5 @@
 // Dark or light: as the system says, until somebody chooses.
-import { computed, html, signal } from "./ui.js";
+import { computed, html, signal, SUN } from "./ui.js";
 
 const KEY = "wattswap-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -18,7 +18,7 @@ function toggle() {
 export const ThemeButton = () => html`<button type="button" class="icon-button" onClick=${toggle}
   aria-label=${theme.value === "dark" ? "Use light colours" : "Use dark colours"}>
   <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true"><path d=${theme.value === "dark"
-    ? "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12 1v3M12 20v3M1 12h3M20 12h3M4.2 4.2l2.1 2.1M17.7 17.7l2.1 2.1M4.2 19.8l2.1-2.1M17.7 6.3l2.1-2.1"
+    ? SUN
     : "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z"} /></svg>
 </button>`;
 

@@ -54,4 +54,7 @@ export function Card({ title, aside, children, className = "", id }) {
   </section>`;
 }
 
+// An icon's path, in a square of 24.
+export const SUN = "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12 1v3M12 20v3M1 12h3M20 12h3M4.2 4.2l2.1 2.1M17.7 17.7l2.1 2.1M4.2 19.8l2.1-2.1M17.7 6.3l2.1-2.1";
+
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
