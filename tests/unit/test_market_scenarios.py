@@ -120,6 +120,7 @@ def test_the_same_orders_end_the_same_way_under_acceleration():
         homes = in_scenario("market-selling", "meter_00002", start_s=1_782_036_000.0)
         set_home(homes, 1, soc=20, load=0.5, market_enabled=True, sun_mode="manual")
         homes.set_switches(0, {"time_acceleration": acceleration})
+        homes.advance(7.25)
         orders = [
             homes.place(0, limit_order("sell", 1.0, 0.15, ttl_s=1200.0)),
             homes.place(1, limit_order("buy", 0.6, 0.16)),
@@ -127,5 +128,5 @@ def test_the_same_orders_end_the_same_way_under_acceleration():
             homes.place(1, limit_order("buy", 0.3, 0.1, ttl_s=1800.0)),
         ]
         homes.advance(3600)
-        ends.append(([order.status for order in orders], [order.matched_mwh for order in orders]))
+        ends.append([(order.status, order.matched_mwh, order.ended_s) for order in orders])
     assert ends[0] == ends[1] == ends[2]

@@ -174,10 +174,19 @@ class Community:
         end = self.clock_s + duration_s
         self._play()  # what became due while the clock was moved on
         while self.clock_s < end:
-            grid = substep_s(self.time_acceleration)
-            stop = min((math.floor(self.clock_s / grid + 1e-9) + 1.0) * grid, self.timeline.next_s)
+            stop = min(self._next_stop_s(), self.timeline.next_s)
             self._substep(stop if end - stop > 1e-6 else end)
             self._play()
+
+    def _next_stop_s(self) -> float:
+        """Return where the next sub-step ends: on the grid, or before at a whole second at which the market is due.
+
+        So orders and deliveries end, and what waits for that is traded, at the same second at any acceleration.
+        """
+        grid = substep_s(self.time_acceleration)
+        stop = (math.floor(self.clock_s / grid + 1e-9) + 1.0) * grid
+        due = math.ceil(self.exchange.next_s(self.clock_s, stop))
+        return min(stop, max(due, math.floor(self.clock_s + 1e-9) + 1.0))
 
     def _substep(self, stop_s: float) -> None:
         start, before = self.clock_s, self.state

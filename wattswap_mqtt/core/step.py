@@ -180,7 +180,7 @@ def _serve_orders(
     The battery is sold from only where the house is supplied: while house or EV draw from the grid, more discharge
     would just replace import.
     """
-    asked = np.flatnonzero(asks.sell_kw + asks.buy_kw)  # few of the homes, as a rule
+    asked = np.flatnonzero((asks.sell_kw > 0.0) | (asks.buy_kw > 0.0))  # few of the homes, as a rule
     on_grid, below_reserve = switches.grid_connected[asked], limits.below_reserve[asked]
     surplus, deficit, ev_deficit = demand.surplus[asked], demand.deficit[asked], demand.ev_deficit[asked]
     most_charge, most_discharge = limits.charge[asked], limits.discharge[asked]

@@ -223,6 +223,12 @@ class Book:
         self._buried(len(due))
         return [entry.order_id for entry in due]
 
+    def next_expiry_s(self, before_s: float) -> float:
+        """Return when the first time is up, that of what waits no more included, or `before_s` if that is earlier."""
+        if not self._seconds or self._seconds[0] >= before_s:
+            return before_s
+        return min(map(_expiry, self._expiries[self._seconds[0]]))
+
     def cross(self, quotes: Quotes) -> list[tuple[Entry, Fill]]:
         """Trade what the utility's quotes have come to meet; costs nothing while they stand still."""
         if quotes == self._crossed:

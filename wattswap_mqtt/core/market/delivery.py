@@ -55,7 +55,7 @@ class Delivery:
     end_s: float
     came_last: bool = True  # its order met one that was there before
     delivered_kwh: float = 0.0
-    over: bool = False  # its window has passed, or all of it was delivered
+    over: bool = False  # its window has passed, or it was stopped
     marks: list[Mark] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -220,6 +220,13 @@ class Deliveries:
         self._active = [delivery for delivery in self._active if delivery.trade_id not in gone]
         self._table = None
 
+    def next_end_s(self, before_s: float) -> float:
+        """Return when the first of their windows is past, at most `before_s`."""
+        if not self._active:
+            return before_s
+        self._table = self._table or _Table.of(self._active)
+        return min(before_s, float(self._table.end_s.min()))
+
     def asks(self, now_s: float, dt_s: float) -> Asks:
         """Return what to ask of the homes over [now_s, now_s + dt_s), dt_s > 0."""
         if not self._active:
@@ -239,14 +246,14 @@ class Deliveries:
         return Asks(*powers_kw)
 
     def settle(self, now_s: float, dt_s: float, sold_kwh: Floats, bought_kwh: Floats) -> Settled:
-        """Share what was metered in the sub-step that ended at `now_s`; end what is filled or whose window is past."""
+        """Share what was metered in the sub-step that ended at `now_s`; end what has its window behind it."""
         if self._table is None:  # something came or went since the powers were asked for
             self.asks(now_s - dt_s, dt_s)
         before = self._table or _Table.of(self._active)
         after = self._table = before.delivered(self._asked_kwh, sold_kwh, bought_kwh)
         for delivery, delivered_kwh in zip(self._active, after.delivered_kwh.tolist(), strict=True):
             delivery.delivered_kwh = delivered_kwh
-        over = (after.filled_mwh == after.quantity_mwh) | (after.end_s <= now_s)
+        over = after.end_s <= now_s
         begun = (before.filled_mwh < 1) & (after.filled_mwh > 0) & ~over
         settled = Settled(
             meters=after.meter,

@@ -112,6 +112,14 @@ class Exchange:
         """Return the mean powers asked of one home, shape (1,)."""
         return self._clearing.deliveries.asks_of(meter, now_s, dt_s)
 
+    def next_s(self, now_s: float, before_s: float) -> float:
+        """Return when, at most `before_s`, something ends by itself: an order, a delivery, a slot of surplus."""
+        if self._book:
+            if self._clearing.surplus.is_over(now_s, self.tariff.quote(now_s).bid_utok):
+                return now_s  # those who wait are offered it
+            before_s = self._book.next_expiry_s(before_s)
+        return self._clearing.deliveries.next_end_s(before_s)
+
     def settle(self, now_s: float, dt_s: float, sold_kwh: Floats, bought_kwh: Floats, surplus_kwh: Floats) -> None:
         """Settle what was metered in the sub-step that ends at `now_s`; end and match what is due.
 

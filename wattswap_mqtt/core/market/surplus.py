@@ -57,6 +57,11 @@ class Surplus:
         self._open_kwh += surplus_kwh
         return closed
 
+    def is_over(self, now_s: float, price_utok: int) -> bool:
+        """Tell whether the slot is over in which something was added."""
+        goes_on = quarter_start(now_s) == quarter_start(self._start_s) and price_utok == self._price_utok
+        return self._any_open and not goes_on
+
     @property
     def earned_utok(self) -> Ints:
         """What each meter earned, the open slot included, shape (n,)."""
