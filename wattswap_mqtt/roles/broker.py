@@ -38,8 +38,8 @@ KEEPALIVE_FACTOR = 1.5
 STALL_TIMEOUT_S = 10.0
 WATCH_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 1.0
-BACKLOG = 1_000
-"""So many messages not yet passed on, and no more are read for now."""
+BACKLOG = 100
+"""So many messages not yet passed on, and no more are read for now: whoever comes waits for them."""
 A_TURN = 8
 """So many bytes of headers are read from one client, two or three a packet, before it is the turn of others."""
 SENT_TOGETHER = 64 * 1024

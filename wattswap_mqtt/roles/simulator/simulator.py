@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 CATCH_UP_S = 0.25
 """At most so long is spent on simulating time that is overdue, or on sending, before commands are looked at again."""
-AT_ONCE = 100
-"""So many commands are carried out before it is looked whether a tick is due."""
+AT_ONCE = 30
+"""So many commands are carried out before others have their turn: an answer waits for what is told of all of them."""
 WAITING = 4000
 """When so many commands wait here no more are read: what happens to them is up to the broker."""
 QUICK_SUCCESSION_S = 0.001
