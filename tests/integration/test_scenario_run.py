@@ -160,8 +160,12 @@ def test_a_meter_can_be_judged_without_a_word_to_it(system, tmp_path, make_probe
     assert (wrong.returncode, "Not as expected: 0 of 1 hold" in wrong.stdout) == (1, True), wrong.stdout + wrong.stderr
     assert re.search('<failure message="expected 110 ± 0.05 V, measured 2', (tmp_path / "wrong.xml").read_text())
     mine = "wattswap/meter/meter_00002/"  # what other tests did to the other meter may still be told
-    topics = {m.topic.removeprefix(mine) for m in probe.received if m.topic.startswith(mine) and not m.retain}
-    assert not [topic for topic in topics if topic.endswith("/set") or topic in ("ack", "event")]
+    told = [
+        (m.topic.removeprefix(mine), m.payload) for m in probe.received if m.topic.startswith(mine) and not m.retain
+    ]
+    assert not [topic for topic, _ in told if topic.endswith("/set") or topic == "ack"]
+    happened = {json.loads(payload)["event_type"] for topic, payload in told if topic == "event"}
+    assert happened <= {"started", "alarm_raised", "alarm_cleared"}, "what happens of itself"
 
 
 @pytest.mark.parametrize(
