@@ -7,7 +7,7 @@ from typing import Self
 from tests.running import PATIENCE_S
 from wattswap_mqtt.config import BrokerAddress
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 13, 14
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 11, 13, 14
 PINGREQ = b"\xc0\x00"
 
 
@@ -23,6 +23,11 @@ def connect_packet(client_id: str, *, keepalive_s: int = 60, will: tuple[str, by
 def subscribe_packet(topic_filter: str, qos: int = 0) -> bytes:
     body = b"\x00\x01" + _string(topic_filter.encode()) + bytes((qos,))
     return b"\x82" + bytes((len(body),)) + body
+
+
+def unsubscribe_packet(topic_filter: str) -> bytes:
+    body = b"\x00\x01" + _string(topic_filter.encode())
+    return b"\xa2" + bytes((len(body),)) + body
 
 
 def _string(text: bytes) -> bytes:

@@ -11,7 +11,7 @@ import time
 import pytest
 from amqtt.broker import Broker as PlainBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig
-from raw_mqtt import PUBLISH, SUBACK, Raw, RawClient, connect_packet, subscribe_packet
+from raw_mqtt import PUBLISH, SUBACK, UNSUBACK, Raw, RawClient, connect_packet, subscribe_packet, unsubscribe_packet
 from websockets.sync.client import connect as connect_websocket
 
 from tests.running import PATIENCE_S, AmqttThread
@@ -296,6 +296,30 @@ def _gather_odd_clients(clients: contextlib.ExitStack, address: BrokerAddress, w
     for number in range(100):
         sender.sock.sendall(publish_frame(f"m/{number}", b"x" * 100_000, retain=True))
     assert sender.is_served()
+
+
+def test_a_message_is_tried_on_filters_with_wildcards_only(embedded, monkeypatch):
+    """Who asks for a thousand topics by name, and lets go of them, makes nobody's messages slower."""
+    tried = []
+    matches = broker_module._Broker._matches
+    monkeypatch.setattr(
+        broker_module._Broker,
+        "_matches",
+        lambda broker, topic, each: tried.append(each) or matches(broker, topic, each),
+    )
+    with RawClient(embedded.address, connect_packet("a")) as client:
+        for topic_filter in (*(f"m/{number}/state" for number in range(9)), "m/+/ack", "m/+/gone"):
+            client.sock.sendall(subscribe_packet(topic_filter))
+            assert client.packet()[0] == SUBACK
+        for topic_filter in ("m/0/state", "m/+/gone"):
+            client.sock.sendall(unsubscribe_packet(topic_filter))
+            assert client.packet()[0] == UNSUBACK
+        tried.clear()
+        for topic in ("m/0/state", "m/1/gone", "m/1/state", "m/1/ack"):
+            client.sock.sendall(publish_frame(topic, b"1", retain=False))
+        assert [client.published()[0] for _ in range(2)] == ["m/1/state", "m/1/ack"]
+        assert tried == ["m/+/ack"] * 4
+        assert not {"m/0/state", "m/+/gone"} & embedded.broker._broker._subscriptions.keys()
 
 
 def test_a_flood_is_not_queued_without_bound(embedded):

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from amqtt import broker as amqtt
@@ -29,6 +30,7 @@ from wattswap_mqtt.core.errors import BrokerError
 if TYPE_CHECKING:
     from collections import deque
 
+    from amqtt.broker import RetainedApplicationMessage
     from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
     from amqtt.session import OutgoingApplicationMessage, Session
     from websockets.asyncio.server import ServerConnection
@@ -184,6 +186,7 @@ class _Broker(amqtt.Broker):
         self._serving: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
         self._tasks: dict[BrokerProtocolHandler, asyncio.Task[None]] = {}
         self._watcher: asyncio.Task[None] | None = None
+        self._wild_filters: set[str] = set()
 
     def port_of(self, listener: str) -> int:
         port: int = next(iter(self._servers[listener].instance.sockets)).getsockname()[1]
@@ -348,17 +351,17 @@ class _Broker(amqtt.Broker):
         amqtt takes the QoS of the subscription whatever the message was published with.
         """
         message = await self._broadcast_queue.get()
-        for topic_filter, subscriptions in self._subscriptions.items():
-            if self._matches(message["topic"], topic_filter):
-                for session, most in subscriptions:
-                    qos = min(most, message["qos"])
-                    handler = self._get_handler(session)
-                    if session.transitions.state != "connected":
-                        if qos and not session.clean_session and not session.is_anonymous:
-                            await self._retain_broadcast_message(message, qos, session)
-                    elif handler is not None:
-                        sending = handler.mqtt_publish(message["topic"], message["data"], qos, retain=False)
-                        running_tasks.append(asyncio.ensure_future(sending))
+        topic = message["topic"]
+        filters = [topic, *(wild for wild in self._wild_filters if self._matches(topic, wild))]
+        for session, most in chain.from_iterable(self._subscriptions.get(each, ()) for each in filters):
+            qos = min(most, message["qos"])
+            handler = self._get_handler(session)
+            if session.transitions.state != "connected":
+                if qos and not session.clean_session and not session.is_anonymous:
+                    await self._retain_broadcast_message(message, qos, session)
+            elif handler is not None:
+                sending = handler.mqtt_publish(topic, message["data"], qos, retain=False)
+                running_tasks.append(asyncio.ensure_future(sending))
 
     async def _subscribe(self, session: "Session", handler: "BrokerProtocolHandler") -> None:
         while True:
@@ -376,11 +379,41 @@ class _Broker(amqtt.Broker):
         for topic_filter, qos in subscribe_waiter.result().topics:
             if any(session is client_session for session, _ in self._subscriptions.get(topic_filter, ())):
                 sending = [
-                    handler.mqtt_publish(topic, kept.data, min(qos, kept.qos or 0), retain=True)
-                    for topic, kept in self._retained_messages.items()
-                    if self._matches(topic, topic_filter)
+                    handler.mqtt_publish(kept.topic, kept.data, min(qos, kept.qos or 0), retain=True)
+                    for kept in self._retained(topic_filter)
                 ]
                 await asyncio.gather(*sending, return_exceptions=True)
+
+    def _retained(self, topic_filter: str) -> "list[RetainedApplicationMessage]":
+        if _is_wild(topic_filter):
+            return [kept for topic, kept in self._retained_messages.items() if self._matches(topic, topic_filter)]
+        kept = self._retained_messages.get(topic_filter)
+        return [] if kept is None else [kept]
+
+    async def add_subscription(self, subscription: tuple[str, int], session: "Session") -> int:
+        """Subscribe; filters without a wildcard are found by the topic, so that only the others are tried.
+
+        amqtt tries each on each message, those that nobody subscribes to any more included: after a bridge has asked
+        for what it missed of a thousand meters, that took longer than the messages took to come.
+        """
+        granted = await super().add_subscription(subscription, session)
+        if subscription[0] in self._subscriptions and _is_wild(subscription[0]):
+            self._wild_filters.add(subscription[0])
+        return granted
+
+    async def _handle_unsubscription(
+        self, client_session: "Session", handler: "BrokerProtocolHandler", unsubscribe_waiter: "asyncio.Future[Any]"
+    ) -> None:
+        """Unsubscribe a client, and forget the filters that were its alone: amqtt does that at its end only."""
+        await super()._handle_unsubscription(client_session, handler, unsubscribe_waiter)
+        for topic_filter in unsubscribe_waiter.result().topics:
+            if not self._subscriptions.get(topic_filter, True):
+                del self._subscriptions[topic_filter]
+        self._wild_filters &= self._subscriptions.keys()
+
+    async def _del_all_subscriptions(self, session: "Session") -> None:
+        await super()._del_all_subscriptions(session)
+        self._wild_filters &= self._subscriptions.keys()
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: "Session"
@@ -392,6 +425,10 @@ def _done(result: T) -> "asyncio.Future[T]":
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     future.set_result(result)
     return future
+
+
+def _is_wild(topic_filter: str) -> bool:
+    return "+" in topic_filter or "#" in topic_filter
 
 
 def _current_task() -> "asyncio.Task[None]":
