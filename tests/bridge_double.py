@@ -9,7 +9,8 @@ import orjson
 
 from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.answers import accepted, encode_ack, rejected
-from wattswap_mqtt.contract.messages import CancelOrder, GetOrders, PlaceOrder, SetSwitches, parse_command
+from wattswap_mqtt.contract.commands import CancelOrder, GetOrders, PlaceOrder, SetSwitches
+from wattswap_mqtt.contract.messages import parse_command
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.mqtt import Message

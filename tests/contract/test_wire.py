@@ -11,8 +11,9 @@ from homes import SCENARIOS, named
 from wattswap_mqtt.contract import market_schema, schema, topics
 from wattswap_mqtt.contract.answers import accepted, encode_ack, encode_event, rejected
 from wattswap_mqtt.contract.asyncapi import asyncapi_document, payload_schema
+from wattswap_mqtt.contract.commands import RejectedCommand
 from wattswap_mqtt.contract.discovery import device_config
-from wattswap_mqtt.contract.messages import RejectedCommand, parse_command
+from wattswap_mqtt.contract.messages import parse_command
 from wattswap_mqtt.contract.snapshots import SnapshotEncoder
 from wattswap_mqtt.contract.topics import CHANNELS, Topics
 from wattswap_mqtt.core.community import Community

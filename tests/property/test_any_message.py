@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from wattswap_mqtt.contract.answers import decode_ack, encode_ack, rejected
 from wattswap_mqtt.contract.codes import CODES
-from wattswap_mqtt.contract.messages import RejectedCommand, encode_command, parse_command
+from wattswap_mqtt.contract.commands import RejectedCommand
+from wattswap_mqtt.contract.messages import encode_command, parse_command
 from wattswap_mqtt.contract.orders import OrderRequest
 from wattswap_mqtt.core.faults import FAULTS
 from wattswap_mqtt.core.switches import SWITCHES

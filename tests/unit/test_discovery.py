@@ -9,6 +9,7 @@ import re
 import orjson
 import pytest
 
+from wattswap_mqtt.contract.commands import PlaceOrder, SetScenario
 from wattswap_mqtt.contract.discovery import (
     EVENT_GROUPS,
     PLAIN_HOME,
@@ -18,7 +19,7 @@ from wattswap_mqtt.contract.discovery import (
     readable_id,
     retiring,
 )
-from wattswap_mqtt.contract.messages import PlaceOrder, SetScenario, parse_command
+from wattswap_mqtt.contract.messages import parse_command
 from wattswap_mqtt.contract.scenario_files import builtin_names
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.events import EVENT_TYPES

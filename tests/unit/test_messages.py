@@ -2,9 +2,7 @@ import orjson
 import pytest
 
 from wattswap_mqtt.contract.answers import Ack, accepted, decode_ack, encode_ack, encode_event, rejected
-from wattswap_mqtt.contract.messages import (
-    MAX_ID_LENGTH,
-    MAX_PAYLOAD,
+from wattswap_mqtt.contract.commands import (
     CancelOrder,
     GetOrders,
     OrderFilters,
@@ -12,9 +10,8 @@ from wattswap_mqtt.contract.messages import (
     RejectedCommand,
     SetScenario,
     SetSwitches,
-    encode_command,
-    parse_command,
 )
+from wattswap_mqtt.contract.messages import MAX_ID_LENGTH, MAX_PAYLOAD, encode_command, parse_command
 from wattswap_mqtt.core.errors import CommandError
 
 METER = "demo_meter"

@@ -9,7 +9,7 @@ from homes import SCENARIOS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattswap_mqtt.contract.messages import OrderFilters
+from wattswap_mqtt.contract.commands import OrderFilters
 from wattswap_mqtt.contract.scenario_files import Catalogue
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.community import Community

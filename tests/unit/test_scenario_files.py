@@ -10,7 +10,7 @@ from homes import SCENARIOS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wattswap_mqtt.contract.places import PlacedError, read_yaml
+from wattswap_mqtt.contract.placed_yaml import PlacedError, read_yaml
 from wattswap_mqtt.contract.scenario_documents import read_scenario, scenario_schema
 from wattswap_mqtt.contract.scenario_fields import ScenarioError
 from wattswap_mqtt.contract.scenario_files import (

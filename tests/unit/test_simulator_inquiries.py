@@ -4,7 +4,8 @@ import orjson
 import pytest
 from homes import community
 
-from wattswap_mqtt.contract.messages import GetMarket, GetOrders, RejectedCommand, encode_command, parse_command
+from wattswap_mqtt.contract.commands import GetMarket, GetOrders, RejectedCommand
+from wattswap_mqtt.contract.messages import encode_command, parse_command
 from wattswap_mqtt.roles.simulator.inquiries import told
 from wattswap_mqtt.roles.simulator.persistence import Persistence
 

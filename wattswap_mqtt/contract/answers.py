@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import orjson
 
-from wattswap_mqtt.contract.messages import Command, CorrelationId, RejectedCommand
+from wattswap_mqtt.contract.commands import Command, CorrelationId, RejectedCommand
 from wattswap_mqtt.core.errors import CommandError
 
 

@@ -2,7 +2,8 @@
 
 from typing import get_args
 
-from wattswap_mqtt.contract.messages import FILTER_STATUSES, MAX_ORDERS, WHATS, OrderFilters
+from wattswap_mqtt.contract.commands import OrderFilters
+from wattswap_mqtt.contract.messages import FILTER_STATUSES, MAX_ORDERS, WHATS
 from wattswap_mqtt.contract.orders import OrderRequest
 from wattswap_mqtt.contract.schema_words import (
     Schema,

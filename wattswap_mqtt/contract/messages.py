@@ -5,13 +5,27 @@ the answer and never interpreted: text of up to 256 characters, a number, true, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast, get_args
 
 import orjson
 
 from wattswap_mqtt.contract import topics
+from wattswap_mqtt.contract.commands import (
+    CancelOrder,
+    Command,
+    CorrelationId,
+    GetMarket,
+    GetOrders,
+    OrderFilters,
+    PlaceOrder,
+    RejectedCommand,
+    SetDiscovery,
+    SetScenario,
+    SetSwitches,
+    Wanted,
+    What,
+)
 from wattswap_mqtt.contract.orders import read_order
 from wattswap_mqtt.contract.scenario_files import read_document
 from wattswap_mqtt.core.errors import CommandError
@@ -25,109 +39,15 @@ MAX_ID_LENGTH = 256
 EXACT_FLOAT = 2**53
 """Integers above this may have lost digits in a float."""
 
-CorrelationId = str | int | float | bool | None
-Wanted = Status | Literal["open"]
-"""`open` is accepted or partially filled."""
 FILTER_STATUSES = ("open", *get_args(Status))
-What = Literal["market", "trades", "candles", "statement", "ledger"]
 WHATS = ("orders", *get_args(What))
 """What `market/get` may ask for."""
 MAX_ORDERS = 500
 """Orders in one answer; keeps it well below what brokers take."""
-
-
-@dataclass(frozen=True)
-class SetSwitches:
-    """Set one switch or several, all or nothing."""
-
-    values: dict[str, SwitchValue]
-    id: CorrelationId = None
-    command: str = topics.SET_SWITCHES.below
-
-
-@dataclass(frozen=True)
-class SetScenario:
-    """Put the meter into a scenario: one with a name, which is not checked yet, or one of the sender's own."""
-
-    name: str
-    id: CorrelationId = None
-    document: dict[str, object] | None = None
-    command: str = field(default=topics.SET_SCENARIO.below, init=False)
-
-
-@dataclass(frozen=True)
-class SetDiscovery:
-    """Announce the meter to hubs, or do not; it stays so over restarts."""
-
-    announced: bool
-    id: CorrelationId = None
-    command: str = field(default=topics.SET_DISCOVERY.below, init=False)
-
-
-@dataclass(frozen=True)
-class PlaceOrder:
-    """Place an order."""
-
-    terms: OrderTerms
-    id: CorrelationId = None
-    command: str = field(default=topics.PLACE_ORDER.below, init=False)
-
-
-@dataclass(frozen=True)
-class CancelOrder:
-    """End an order."""
-
-    order_id: str
-    id: CorrelationId = None
-    command: str = field(default=topics.CANCEL_ORDER.below, init=False)
-
-
-@dataclass(frozen=True)
-class OrderFilters:
-    """Which orders are asked for; the newest come first."""
-
-    status: Wanted | None = None
-    client_order_id: str | None = None
-    limit: int = 100
-
-
-@dataclass(frozen=True)
-class GetOrders:
-    """Ask for one order (`order_id`) or for those that pass the filters."""
-
-    order_id: str | None = None
-    filters: OrderFilters = OrderFilters()
-    id: CorrelationId = None
-    command: str = field(default=topics.GET_ORDERS.below, init=False)
-
-
-@dataclass(frozen=True)
-class GetMarket:
-    """Ask for what the market knows: of all, or (statement) of the meter; times are unix seconds."""
-
-    what: What
-    start_s: float | None = None
-    end_s: float | None = None
-    limit: int = 100
-    id: CorrelationId = None
-    command: str = field(default=topics.GET_ORDERS.below, init=False)
-
-
 _JSON_ONLY = frozenset(
     channel.below for channel in (topics.SET_SWITCHES, topics.PLACE_ORDER, topics.CANCEL_ORDER, topics.GET_ORDERS)
 )
 """Commands that take no plain value."""
-
-Command = SetSwitches | SetScenario | SetDiscovery | PlaceOrder | CancelOrder | GetOrders | GetMarket
-
-
-class RejectedCommand(CommandError):  # noqa: N818 (it is the command that was rejected)
-    """A command that cannot be read; carries what its answer needs: the topic below `M/` and the id, where readable."""
-
-    def __init__(self, error: CommandError, command: str, correlation_id: CorrelationId) -> None:
-        super().__init__(error.code, error.message)
-        self.command = command
-        self.id = correlation_id
 
 
 def parse_command(meter_id: str, below: str, payload: bytes) -> Command:

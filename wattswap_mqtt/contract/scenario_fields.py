@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from wattswap_mqtt.contract.told import told_by_a_meter
+from wattswap_mqtt.contract.scenario_paths import told_by_a_meter
 from wattswap_mqtt.core import faults
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.reading import shown

@@ -34,7 +34,7 @@ def document_and_scenario(path: Path) -> tuple[object, Scenario]:
         ConfigError: what is wrong with it, and where.
 
     """
-    from wattswap_mqtt.contract.places import PlacedError, read_yaml
+    from wattswap_mqtt.contract.placed_yaml import PlacedError, read_yaml
     from wattswap_mqtt.contract.scenario_documents import read_scenario
     from wattswap_mqtt.contract.scenario_fields import ScenarioError
 

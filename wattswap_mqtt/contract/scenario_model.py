@@ -17,7 +17,7 @@ from wattswap_mqtt.contract.scenario_fields import (
     Text,
     refused,
 )
-from wattswap_mqtt.contract.told import told_by_a_meter
+from wattswap_mqtt.contract.scenario_paths import told_by_a_meter
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.expectations import COUNTED_BY
 from wattswap_mqtt.core.moments import QUARTER_S

@@ -5,7 +5,8 @@ import secrets
 from dataclasses import replace
 
 from wattswap_mqtt.contract.answers import Ack, decode_ack
-from wattswap_mqtt.contract.messages import Command, encode_command
+from wattswap_mqtt.contract.commands import Command
+from wattswap_mqtt.contract.messages import encode_command
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.mqtt import AsyncConnection
 from wattswap_mqtt.roles.bridge.problems import Problem, unavailable

@@ -5,7 +5,8 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Path, Request, Response
 
-from wattswap_mqtt.contract.messages import SetScenario, SetSwitches, read_switches
+from wattswap_mqtt.contract.commands import SetScenario, SetSwitches
+from wattswap_mqtt.contract.messages import read_switches
 from wattswap_mqtt.contract.scenario_files import read_document
 from wattswap_mqtt.contract.scenario_tables import told
 from wattswap_mqtt.core.plant import DEMO_METER

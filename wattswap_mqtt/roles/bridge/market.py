@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from wattswap_mqtt.contract.commands import CancelOrder, GetMarket, GetOrders, PlaceOrder
 from wattswap_mqtt.contract.market_schema import candle_schema, order_request_schema, trade_schema
-from wattswap_mqtt.contract.messages import MAX_ORDERS, CancelOrder, GetMarket, GetOrders, PlaceOrder, read_filters
+from wattswap_mqtt.contract.messages import MAX_ORDERS, read_filters
 from wattswap_mqtt.contract.orders import read_order
 from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.plant import DEMO_METER

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from wattswap_mqtt.contract.answers import Ack, accepted, rejected
-from wattswap_mqtt.contract.messages import (
+from wattswap_mqtt.contract.commands import (
     CancelOrder,
     Command,
     GetMarket,
@@ -20,8 +20,8 @@ from wattswap_mqtt.contract.messages import (
     SetDiscovery,
     SetScenario,
     SetSwitches,
-    parse_command,
 )
+from wattswap_mqtt.contract.messages import parse_command
 from wattswap_mqtt.contract.scenario_files import Catalogue, read_document
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.community import Community

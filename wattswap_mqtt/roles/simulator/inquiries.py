@@ -5,7 +5,7 @@ quarter hour, or its delivery, is over.  Tokens and energies are whole micro-tok
 told, in apt and kWh.
 """
 
-from wattswap_mqtt.contract.messages import GetMarket
+from wattswap_mqtt.contract.commands import GetMarket
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.market.orders import Row
 from wattswap_mqtt.core.market.pricing import from_millionths

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wattswap_mqtt.contract.messages import OrderFilters
+from wattswap_mqtt.contract.commands import OrderFilters
 from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.community import Community
 from wattswap_mqtt.core.errors import StorageError
