@@ -2,25 +2,14 @@ import math
 
 import pytest
 
+from tests.outside import DEFAULTS
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.switches import SWITCHES, switch_named
 
 
 def test_the_switches_and_their_defaults_are_the_seeds():
-    assert {name: switch.default for name, switch in SWITCHES.items()} == {
-        "daytime": False,
-        "grid_connected": True,
-        "market_enabled": False,
-        "battery_reserve_pct": 10,
-        "manual_load_delta_kw": 0,
-        "sun_cloud_factor": 1.0,
-        "ev_plug": False,
-        "ev_mode": "off",
-        "fault_inject": {},
-        "time_acceleration": 1.0,
-        "sun_mode": "manual",
-    }
+    assert {name: switch.default for name, switch in SWITCHES.items()} == DEFAULTS | {"sun_mode": "manual"}
 
 
 @pytest.mark.parametrize("switch", SWITCHES.values(), ids=str)
