@@ -14,7 +14,7 @@ from wattswap_mqtt.contract.messages import parse_command
 from wattswap_mqtt.contract.topics import Topics
 from wattswap_mqtt.core.errors import CommandError
 from wattswap_mqtt.mqtt import Message
-from wattswap_mqtt.roles.bridge import intake, latest
+from wattswap_mqtt.roles.bridge import bridge, latest
 from wattswap_mqtt.roles.bridge.api import create_app
 
 METER = "demo_meter"
@@ -172,7 +172,7 @@ class Client:
 @contextmanager
 def bridge_double(tmp_path, monkeypatch, **settings):
     """Yield a client of a bridge that has its broker, but has been told of no meter."""
-    monkeypatch.setattr(intake, "AsyncConnection", Wire)
+    monkeypatch.setattr(bridge, "AsyncConnection", Wire)
     monkeypatch.setattr(latest, "SETTLE_S", 0.0)
     with Client(create_app(Settings(data_dir=tmp_path, **settings))) as client:
         yield client

@@ -42,11 +42,11 @@ class RemoteMeter:
         self._cut_short = cut_short or Event()
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._topics = topics = Topics(settings.base_topic, settings.discovery_prefix)
-        self._kinds: dict[str, Callable[[Json], None]] = {
-            topics.state(meter_id): self._on_state,
-            topics.truth(meter_id): self._on_truth,
-            topics.switches(meter_id): self._on_switches,
-            topics.event(meter_id): self._on_event,
+        self._kinds = {
+            topics.state(meter_id): "state",
+            topics.truth(meter_id): "truth",
+            topics.switches(meter_id): "switches",
+            topics.event(meter_id): "event",
         }
         self._ack = topics.ack(meter_id)
         self._status = topics.community_status(settings.community)
@@ -162,56 +162,42 @@ class RemoteMeter:
         trace.switches(self._switches)
         self._state = None
         for kind, told in log:
-            if kind == "state":
-                self._on_state(told)
-            elif kind == "truth":
-                self._on_truth(told)
-            elif kind == "order":
-                trace.order(told)
-            else:
-                trace.event(told)
+            self._hand_on(trace, kind, told)
         return trace
 
     def _silent(self) -> WattSwapError:
         return WattSwapError(f"{self.meter_id} publishes no states at {self._where}")
 
-    def _on_state(self, state: Json) -> None:
-        if self._trace is None:
-            self._log.append(("state", state))
-            return
-        self._take_state()
-        self._state = state
-        if not self._switches.get("fault_inject"):
-            self._take_state()
+    def _take(self, kind: str, told: Json) -> None:
+        """Hand what came to the trace; without one, keep it for the next."""
+        if kind == "switches":
+            self._switches = told
+        if self._trace is not None:
+            self._hand_on(self._trace, kind, told)
+        elif kind != "switches":
+            self._log.append((kind, told))
 
-    def _on_truth(self, truth: Json) -> None:
-        if self._trace is None:
-            self._log.append(("truth", truth))
-        elif self._state is not None and truth["seq"] == self._state["seq"]:
-            self._take_state(truth)
+    def _hand_on(self, trace: Trace, kind: str, told: Json) -> None:
+        match kind:
+            case "switches":
+                trace.switches(told)
+            case "order":
+                trace.order(told)
+            case "event":
+                trace.event(told)
+            case "state":
+                self._end_state(trace)
+                self._state = told
+                if not self._switches.get("fault_inject"):
+                    self._end_state(trace)
+            case "truth" if self._state is not None and told["seq"] == self._state["seq"]:
+                self._end_state(trace, told)
 
-    def _take_state(self, truth: Json | None = None) -> None:
+    def _end_state(self, trace: Trace, truth: Json | None = None) -> None:
         """Hand the state that came last to the trace: one of a faulty meter has waited for its truth."""
         state, self._state = self._state, None
-        if self._trace is not None and state is not None:
-            self._trace.state(state, truth)
-
-    def _on_switches(self, values: Json) -> None:
-        self._switches = values
-        if self._trace is not None:
-            self._trace.switches(values)
-
-    def _on_event(self, event: Json) -> None:
-        if self._trace is None:
-            self._log.append(("event", event))
-        else:
-            self._trace.event(event)
-
-    def _on_order(self, order: Json) -> None:
-        if self._trace is None:
-            self._log.append(("order", order))
-        else:
-            self._trace.order(order)
+        if state is not None:
+            trace.state(state, truth)
 
     def _on_message(self, message: Message) -> None:
         if message.topic == self._ack:
@@ -224,9 +210,9 @@ class RemoteMeter:
         if message.topic == self._status:
             self._latest_status = told
         elif message.topic.startswith(self._orders):
-            self._on_order(told)
+            self._take("order", told)
         elif (kind := self._kinds.get(message.topic)) is not None:
-            kind(told)
+            self._take(kind, told)
 
     def _wait_for(
         self, happened: Callable[[], object], otherwise: Callable[[], WattSwapError], patience_s: float | None = None

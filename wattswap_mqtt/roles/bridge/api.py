@@ -13,9 +13,9 @@ from wattswap_mqtt.config import Settings
 from wattswap_mqtt.contract.asyncapi import asyncapi_document
 from wattswap_mqtt.roles.bridge import control, fleet, market, meters, pages, system
 from wattswap_mqtt.roles.bridge.bodies import BodyLimit
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 from wattswap_mqtt.roles.bridge.documents import DESCRIPTION, openapi_of
 from wattswap_mqtt.roles.bridge.head import HeadLikeGet
-from wattswap_mqtt.roles.bridge.intake import Bridge
 from wattswap_mqtt.roles.bridge.metrics import MEDIA_TYPE, metrics_of
 from wattswap_mqtt.roles.bridge.problems import handle_problems
 from wattswap_mqtt.roles.bridge.serving import bridge_of, json_response

@@ -13,7 +13,7 @@ from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.scenarios import NO_SCENARIO, scenario_named
 from wattswap_mqtt.core.switches import SWITCHES
 from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
-from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 from wattswap_mqtt.roles.bridge.latest import json_object
 from wattswap_mqtt.roles.bridge.problems import invalid, unavailable
 from wattswap_mqtt.roles.bridge.serving import (

@@ -15,7 +15,7 @@ from wattswap_mqtt.contract.topics import meter_of_order
 from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.roles.bridge.bodies import fields_of, refuse_unknown, text_in
-from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 from wattswap_mqtt.roles.bridge.meters import expect_known, zone_of_meter
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid
 from wattswap_mqtt.roles.bridge.serving import (

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from wattswap_mqtt.core.reading import shown
-from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid, unavailable
 from wattswap_mqtt.roles.bridge.serving import (
     AWAY,

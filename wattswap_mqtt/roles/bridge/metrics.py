@@ -9,7 +9,7 @@ from itertools import islice
 import orjson
 
 from wattswap_mqtt.core.quantities import QUANTITIES
-from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METERS = 100

@@ -9,7 +9,7 @@ from fastapi import Path, Query, Request, Response
 
 from wattswap_mqtt.core.plant import DEMO_METER
 from wattswap_mqtt.roles.bridge import problems
-from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 
 Schema = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]

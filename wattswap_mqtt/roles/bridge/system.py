@@ -22,7 +22,7 @@ from wattswap_mqtt.core.quantities import QUANTITIES, SECTIONS
 from wattswap_mqtt.core.reading import shown
 from wattswap_mqtt.core.registers import CO2_KG_PER_KWH
 from wattswap_mqtt.core.switches import SWITCHES
-from wattswap_mqtt.roles.bridge.intake import Bridge
+from wattswap_mqtt.roles.bridge.bridge import Bridge
 from wattswap_mqtt.roles.bridge.live import KINDS, MESSAGE
 from wattswap_mqtt.roles.bridge.meters import expect_known, zone_of_meter
 from wattswap_mqtt.roles.bridge.problems import Problem, invalid, unavailable
