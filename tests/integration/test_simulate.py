@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from tests.processes import Process
 from tests.running import PATIENCE_S, wait_until
 
 SIMULATE = (sys.executable, "-m", "wattswap_mqtt", "simulate")
+LOADS_S = 4 * PATIENCE_S
+"""What draws and writes Parquet is large, and a busy machine takes a minute to import it."""
 LONG = ("--meters", "100", "--years", "50", "--jobs", "2")
 
 
 def simulate(*arguments, cwd):
     command = [*SIMULATE, "--days", "0.5", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LOADS_S, check=False)
 
 
 def one_line(ran, code):
@@ -37,9 +40,13 @@ def test_interrupted_it_leaves_what_was_there_before(tmp_path, number, ending):
     output.write_text("of yesterday")
     process = Process(["setsid", *SIMULATE, *LONG, "--output", str(output)])
     part = tmp_path / f"out.{ending}.part"
-    wait_until(lambda: process.ended or (part.exists() and part.stat().st_size > 100_000), "rows are written")
-    os.killpg(os.getpgid(process.pid), number)  # as a terminal does
-    assert process.exit_code() == 130
+    try:
+        wait_until(lambda: process.ended or (part.exists() and part.stat().st_size > 100_000), "rows are written")
+        os.killpg(process.pid, number)  # as a terminal does
+        assert process.exit_code() == 130
+    finally:
+        with suppress(ProcessLookupError):  # or its workers would go on for fifty years
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.said == {"out": "", "err": "wattswap: interrupted\n"}
     assert files(tmp_path) == {output.name}
     assert output.read_text() == "of yesterday"
@@ -50,7 +57,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there_before(tmp_path, flag
     path = tmp_path / {"--output": "out.parquet", "--summary": "out.json", "--plot": "out.svg"}[flag]
     path.write_text("of yesterday")
     limited = ["prlimit", "--fsize=2000", *SIMULATE, "--days", "0.5", flag, str(path)]
-    ran = subprocess.run(limited, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    ran = subprocess.run(limited, capture_output=True, text=True, timeout=LOADS_S, check=False)
     assert one_line(ran, 1) == f"wattswap: {path}: File too large\n"
     assert files(tmp_path) == {path.name}
     assert path.read_text() == "of yesterday"
@@ -87,7 +94,7 @@ def test_where_nobody_takes_the_summary_the_files_are_there(tmp_path):
         for stdout, said in ((write, ""), (full, "wattswap: [Errno 28] No space left on device\n")):
             command = [*SIMULATE, "--days", "0.5", "--output", "out.csv"]
             ran = subprocess.run(
-                command, cwd=tmp_path, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False
+                command, cwd=tmp_path, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=LOADS_S, check=False
             )
             assert (ran.returncode, ran.stderr) == (1, said)
             assert (tmp_path / "out.csv").read_text().count("\n") == 1 + 2 * 48
