@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wattswap_mqtt.config import LOOPBACK, Settings
 from wattswap_mqtt.core.errors import ConfigError, WattSwapError
+from wattswap_mqtt.core.plant import meter_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ EMBEDDED_METERS = 3_000
 """About what the embedded broker relays once a second."""
 FIRST_TELEMETRY_S = 2.0
 BROKER_ANSWERS_S = 1.0
+OWN_BROKER_S = 20.0
+"""A broker of this process answers for sure, on a busy machine later: what says that it is ready has been told all."""
 HTTP_GRACE_S = 1
 END_WITHIN_S = 4.5
 
@@ -69,6 +72,7 @@ async def running(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> As
             settings = await _start_broker(settings, stack)
         elif settings.embedded and settings.mqtt_port == 0:
             raise ConfigError("--mqtt-port 0 is for the process that holds the broker: say which port it has")
+        own_broker = "broker" in roles and settings.embedded
         simulator = None
         if "simulator" in roles:
             simulator = _simulator(settings)
@@ -76,8 +80,15 @@ async def running(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> As
                 simulator.audience.clear()
             thread = SimulatorThread(simulator, failed)
             stack.push_async_callback(thread.stop)
-            await thread.first_telemetry()
-        bridge = await _start_bridge(settings, stack) if "bridge" in roles else None
+            await thread.first_telemetry(OWN_BROKER_S if own_broker else FIRST_TELEMETRY_S)
+        bridge = None
+        if "bridge" in roles:
+            bridge = await _start_bridge(settings, stack)
+            last = meter_ids(settings.community, settings.meters)[-1] if own_broker and simulator is not None else None
+            told = asyncio.ensure_future(bridge.state.bridge.latest.until_told(last))
+            stack.callback(told.cancel)
+            patience_s = OWN_BROKER_S if own_broker else BROKER_ANSWERS_S  # one that is away it waits for by itself
+            await asyncio.wait({told, failed}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         if simulator is not None:
             simulator.audience.set()
         yield System(settings, bridge, failed)
@@ -113,9 +124,6 @@ async def _start_bridge(settings: Settings, stack: AsyncExitStack) -> "FastAPI":
     create_app = await asyncio.to_thread(_import_bridge)
     bridge = create_app(settings)
     await stack.enter_async_context(bridge.router.lifespan_context(bridge))
-    with suppress(TimeoutError):  # a broker that is away is waited for by the bridge itself
-        async with asyncio.timeout(BROKER_ANSWERS_S):
-            await bridge.state.bridge.latest.until_connected()
     return bridge
 
 
@@ -136,9 +144,9 @@ class SimulatorThread:
         self._ended = asyncio.Event()
         threading.Thread(target=self._run, name="simulator", daemon=True).start()
 
-    async def first_telemetry(self) -> None:
+    async def first_telemetry(self, patience_s: float) -> None:
         """Wait for the first states to be sent, if the broker is there to take them."""
-        await asyncio.to_thread(self._simulator.announced.wait, FIRST_TELEMETRY_S)
+        await asyncio.to_thread(self._simulator.announced.wait, patience_s)
 
     async def stop(self) -> None:
         """Let it save everything and say goodbye, and wait for that."""
@@ -176,7 +184,8 @@ def serve(settings: Settings, roles: Collection[Role], announce: Callable[[Setti
 
 
 async def _serve(settings: Settings, roles: Collection[Role], announce: Callable[[Settings], None]) -> None:
-    _cancel_on_signals()
+    saved = threading.Event()
+    _cancel_on_signals(saved)
     with suppress(asyncio.CancelledError):  # asked to end, perhaps before all was up
         async with AsyncExitStack() as stack:
             sock = None
@@ -190,12 +199,13 @@ async def _serve(settings: Settings, roles: Collection[Role], announce: Callable
                 stack.callback(system.end_streams)
             announce(system.settings)
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            asyncio.get_running_loop().call_later(END_WITHIN_S, _give_up)
+            asyncio.get_running_loop().call_later(END_WITHIN_S, _give_up, saved)
         raise WattSwapError(system.failed.result() if system.failed.done() else "the HTTP server ended unexpectedly")
+    saved.set()
 
 
-def _cancel_on_signals() -> None:
-    """Let SIGTERM and Ctrl-C cancel the calling task, so that what it has entered is left in order."""
+def _cancel_on_signals(saved: threading.Event) -> None:
+    """Let SIGTERM and Ctrl-C cancel the calling task, so that all it has entered is left in order and `saved`."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     asked: list[int] = []
 
@@ -203,7 +213,7 @@ def _cancel_on_signals() -> None:
         if asked:
             os._exit(128 + number)  # asked twice: at once; what was acknowledged is on the disk
         asked.append(number)
-        loop.call_later(END_WITHIN_S, _give_up)
+        loop.call_later(END_WITHIN_S, _give_up, saved)
         if task is not None:
             task.cancel()
 
@@ -211,7 +221,9 @@ def _cancel_on_signals() -> None:
         loop.add_signal_handler(number, end, number)
 
 
-def _give_up() -> None:
+def _give_up(saved: threading.Event) -> None:
+    if saved.is_set():
+        os._exit(0)  # all is in order, but something is still being imported: no thread can be kept from that
     log.error("a part does not end: leaving without it")
     os._exit(1)
 

@@ -1,5 +1,6 @@
 """The real commands as processes: ready, serving, ending in order, and one clear line when they cannot."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -115,7 +116,7 @@ def test_asked_to_end_before_it_is_up_it_ends_in_order(start, free_port):
 
 
 IMPORT_AND_BE_ASKED_TO_END = """
-import os, sys
+import os, sys, time
 
 class Asks:
     @staticmethod
@@ -123,6 +124,7 @@ class Asks:
         if name == os.environ["AT"] and not Asks.asked:
             Asks.asked = True
             os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+            time.sleep(float(os.environ.get("TAKES_S", 0)))
 
     asked = False
 
@@ -145,6 +147,15 @@ def test_asked_to_end_while_it_starts_it_says_nothing(start, tmp_path, number, m
     (tmp_path / "sitecustomize.py").write_text(IMPORT_AND_BE_ASKED_TO_END)
     process = start(*arguments, PYTHONPATH=str(tmp_path), AT=module, SIGNAL=str(int(number)))
     assert process.exit_code() in code
+    assert not re.search("Traceback|ERROR", process.said["err"]), process.said["err"]
+    assert process.said["out"] == ""
+
+
+def test_asked_to_end_it_does_not_wait_for_what_is_still_being_imported(start, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(IMPORT_AND_BE_ASKED_TO_END)
+    environ = {"AT": "fastapi", "SIGNAL": str(int(signal.SIGTERM)), "TAKES_S": "3600"}
+    process = start(*UP, PYTHONPATH=str(tmp_path), **environ)
+    assert process.exit_code() == 0
     assert not re.search("Traceback|ERROR", process.said["err"]), process.said["err"]
     assert process.said["out"] == ""
 
@@ -263,6 +274,18 @@ class FailingSimulator:
 
     def wake(self):
         pass
+
+
+def test_what_says_that_it_is_ready_has_been_told_of_its_meters_however_slow_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(app, "FIRST_TELEMETRY_S", 0.0)
+    monkeypatch.setattr(app, "BROKER_ANSWERS_S", 0.0)
+
+    async def told():
+        async with app.running(Settings(mqtt_port=0, data_dir=tmp_path, meters=50)) as system:
+            latest = system.bridge.state.bridge.latest
+            return [latest.snapshot(meter_id) is not None for meter_id in latest.names()]
+
+    assert asyncio.run(told()) == [True] * 50
 
 
 def test_when_a_part_dies_the_whole_says_so_and_ends(monkeypatch, caplog):

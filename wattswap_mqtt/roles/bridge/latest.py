@@ -104,10 +104,14 @@ class Latest:
         self.changed_at_s = time.time()
         self._tell()
 
-    async def until_connected(self) -> None:
-        """Wait for the broker."""
-        while not self.connected:
+    async def until_told(self, meter_id: str | None) -> None:
+        """Wait for the broker, and for all that it retains of a meter; of one that is offline that may be no state."""
+        while not (self.connected and (meter_id is None or self._is_told(meter_id))):
             await self._news.wait()
+
+    def _is_told(self, meter_id: str) -> bool:
+        meter = self.meters.get(meter_id)
+        return meter is not None and (not meter.untold or meter.availability == b"offline")
 
     def broker_went(self) -> None:
         """Note that nothing is known for sure any more."""
