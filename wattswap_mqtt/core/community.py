@@ -185,8 +185,10 @@ class Community:
         """
         grid = substep_s(self.time_acceleration)
         stop = (math.floor(self.clock_s / grid + 1e-9) + 1.0) * grid
-        due = math.ceil(self.exchange.next_s(self.clock_s, stop))
-        return min(stop, max(due, math.floor(self.clock_s + 1e-9) + 1.0))
+        soonest = math.floor(self.clock_s + 1e-9) + 1.0
+        if stop <= soonest:
+            return stop
+        return max(soonest, math.ceil(self.exchange.next_s(self.clock_s, stop)))
 
     def _substep(self, stop_s: float) -> None:
         start, before = self.clock_s, self.state

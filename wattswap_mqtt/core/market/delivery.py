@@ -127,6 +127,7 @@ class _Table(NamedTuple):
     meter: Ints
     first: Ints  # the first row of the same home
     is_buy: Ints  # 0 or 1
+    both_ways: bool  # a home has some of each
     start_s: Floats
     end_s: Floats
     power_kw: Floats
@@ -144,10 +145,13 @@ class _Table(NamedTuple):
         end_s = np.array([d.end_s for d in deliveries])
         quantity_mwh = np.array([d.quantity_mwh for d in deliveries])
         quantity_kwh = quantity_mwh / MILLION
+        first = np.searchsorted(meter, meter)
+        is_buy = np.array([int(d.side == "buy") for d in deliveries])
         return cls(
             meter=meter,
-            first=np.searchsorted(meter, meter),
-            is_buy=np.array([int(d.side == "buy") for d in deliveries]),
+            first=first,
+            is_buy=is_buy,
+            both_ways=bool((is_buy != is_buy[first]).any()),
             start_s=start_s,
             end_s=end_s,
             power_kw=quantity_kwh / (end_s - start_s) * 3600,
@@ -163,7 +167,9 @@ class _Table(NamedTuple):
         """Return what each asks for over [now_s, now_s + dt_s)."""
         overlap_s = np.minimum(self.end_s - now_s, dt_s) - np.maximum(self.start_s - now_s, 0)
         wanted_kwh = np.minimum(self.power_kw * overlap_s / 3600, self.quantity_kwh - self.delivered_kwh)
-        asking_kwh = np.maximum(wanted_kwh, 0)
+        asking_kwh: Floats = np.maximum(wanted_kwh, 0)
+        if not self.both_ways:
+            return asking_kwh
         leader = np.flatnonzero(asking_kwh)[::-1]  # backwards, so that the earliest of a home has the last word
         is_buy = np.zeros_like(self.is_buy)
         is_buy[self.first[leader]] = self.is_buy[leader]
@@ -233,9 +239,10 @@ class Deliveries:
             return self._nothing
         self._table = self._table or _Table.of(self._active)
         self._asked_kwh = self._table.asked_kwh(now_s, dt_s)
-        powers_kw = np.zeros((2, self._n))
-        np.add.at(powers_kw, (self._table.is_buy, self._table.meter), self._asked_kwh * (3600 / dt_s))
-        return Asks(*powers_kw)
+        powers_kw = np.zeros(2 * self._n)
+        place = self._table.is_buy * self._n + self._table.meter
+        np.add.at(powers_kw, place, self._asked_kwh * (3600 / dt_s))
+        return Asks(*powers_kw.reshape(2, self._n))
 
     def asks_of(self, meter: int, now_s: float, dt_s: float) -> Asks:
         """Return what to ask of one home, shape (1,), at a cost that does not grow with the deliveries of others."""
