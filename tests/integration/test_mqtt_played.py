@@ -1,6 +1,8 @@
 """Connections to a broker that the test plays: nothing that it does, or leaves undone, harms them."""
 
+import contextlib
 import random
+import socket
 import threading
 import time
 
@@ -11,6 +13,7 @@ from served import connected
 from tests.running import PATIENCE_S, wait_until
 from wattswap_mqtt.config import BrokerAddress
 from wattswap_mqtt.mqtt import Connection, Message, link, publish_frame, session
+from wattswap_mqtt.mqtt.dial import AHEAD_BYTES, Dial
 from wattswap_mqtt.mqtt.link import KEPT
 
 
@@ -287,3 +290,23 @@ def test_wait_ends_when_it_is_woken_when_it_has_called_back_and_when_the_time_is
         connection.close()
     connection.close()
     connection.wake()
+
+
+def test_a_broker_that_reads_nothing_has_little_ahead_of_an_answer():
+    """What the operating system takes nobody can overtake any more; left alone it takes megabytes."""
+    done = threading.Event()
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        dial = Dial(BrokerAddress(*listening.getsockname()), done.set)
+        dial.start()
+        accepted, _ = listening.accept()
+        assert done.wait(PATIENCE_S)
+        assert isinstance(dial.outcome, socket.socket)
+        with accepted, dial.outcome as sock:
+            taken = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    taken += sock.send(b"x" * 65_536)
+    assert taken < 4 * AHEAD_BYTES
