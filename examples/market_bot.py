@@ -11,6 +11,7 @@ utility would have paid.  Needs paho-mqtt.
 import argparse
 import json
 import queue
+import threading
 import uuid
 from typing import Any
 
@@ -34,9 +35,13 @@ class MarketBot:
         """Its orders as they were told last."""
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = self._subscribe
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = self._take
         self._client.connect(host, port)
         self._client.loop_start()
+        if not subscribed.wait(PATIENCE_S):  # a command that is sent before may be answered before
+            raise SystemExit(f"no broker answers at {host}:{port}")
 
     def close(self) -> None:
         """Leave the broker."""

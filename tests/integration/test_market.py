@@ -1,13 +1,18 @@
 """The marketplace from outside: a bot on MQTT, statements and ledger on REST."""
 
+import json
 import runpy
+import select
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
+from raw_mqtt import PUBLISH, SUBSCRIBE, RawBroker, message_in
 
 from tests.processes import UP, launch, ready
 from tests.running import PATIENCE_S
+from wattswap_mqtt.mqtt import publish_frame
 
 BOT = Path(__file__).parents[2] / "examples" / "market_bot.py"
 
@@ -63,6 +68,29 @@ def test_a_bot_on_mqtt_sells_above_the_feed_in_tariff(system, ask):
     assert candles[-1]["low"] <= candles[-1]["close"] <= candles[-1]["high"]
     trades = ask("/market/trades", meter_id="demo_meter").json()["trades"]
     assert {"maker", "taker"} >= {trade["liquidity"] for trade in trades}
+
+
+def test_a_bot_says_nothing_before_it_can_hear_the_answer():
+    answers = []
+
+    def ask(address):
+        bot = runpy.run_path(str(BOT))["MarketBot"](address.host, address.port, "demo_meter", "main")
+        answers.append(bot.ask("switch/market_enabled/set", {"value": True}))
+        bot.close()
+
+    with RawBroker() as broker:
+        asking = threading.Thread(target=ask, args=(broker.address,))
+        asking.start()
+        with broker.welcome() as raw:
+            number = raw.expect(SUBSCRIBE)[:2]
+            assert select.select([raw.sock], [], [], 0.5)[0] == [], "it has asked already"
+            raw.sock.sendall(b"\x90\x05" + number + b"\x00\x01\x01")
+            topic, command = message_in(raw.expect(PUBLISH))
+            assert topic == "wattswap/meter/demo_meter/switch/market_enabled/set"
+            ack = {"id": json.loads(command[2:])["id"], "status": "ok", "result": True}
+            raw.sock.sendall(publish_frame("wattswap/meter/demo_meter/ack", json.dumps(ack).encode(), retain=False))
+            asking.join()
+    assert answers == [True]
 
 
 @pytest.mark.parametrize(
