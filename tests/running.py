@@ -163,11 +163,16 @@ class MqttProbe:
     ) -> Message:
         """Return the first message not yet returned that fits; earlier ones that match the filter are passed over."""
         found: list[Message] = []
+        place = (
+            0  # each message is looked at once: who looks at all of them at each falls behind, with the broker waiting
+        )
 
         def look() -> bool:
-            while (index := self._index_of(topic_filter)) is not None:
-                message = self._unseen.pop(index)
-                if predicate(message):
+            nonlocal place
+            while place < len(self._unseen):
+                if not paho.topic_matches_sub(topic_filter, self._unseen[place].topic):
+                    place += 1
+                elif predicate(message := self._unseen.pop(place)):
                     found.append(message)
                     return True
             return False
@@ -200,12 +205,6 @@ class MqttProbe:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
-
-    def _index_of(self, topic_filter: str) -> int | None:
-        for index, message in enumerate(self._unseen):
-            if paho.topic_matches_sub(topic_filter, message.topic):
-                return index
-        return None
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         with self._news:
