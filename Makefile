@@ -4,7 +4,7 @@
 #   make test                     linters, types, architecture, and every test that needs no root (minutes)
 #   make test-full                what needs mosquitto and its clients, installed by apt where missing, and a real Home
 #                                 Assistant, installed into ~/.cache the first time (some minutes)
-#   make test-long                soaks and hundreds of kills
+#   make test-long                soaks, hundreds of kills, and the properties on examples that are new each time
 #   make lint | docs | bench      the linters alone | derived tables and the AsyncAPI file | docs/benchmarks.md
 #   make vendor                   the dashboard's JavaScript libraries anew from npm
 #   make clean                    remove what was made here (not wattswap-data)
@@ -36,6 +36,7 @@ test-full: $(READY) apt home-assistant
 	$(PYTEST) auto -m "full and not long" $(ARGS)
 
 test-long: $(READY) apt home-assistant
+	$(PYTEST) auto tests/property --hypothesis-profile new-examples
 	$(BIN)/pytest -m long $(ARGS)
 
 lint: $(READY)

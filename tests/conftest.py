@@ -21,9 +21,13 @@ from tests.running import (
 from wattswap_mqtt.config import BrokerAddress, Settings
 from wattswap_mqtt.contract.topics import Topics
 
-# no example may fail because the machine is busy with something else
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+# The same examples everywhere, so that a run that is green here is green there; `make test-long` tries new ones.  None
+# may fail because the machine is busy with something else.
+for name, same in {"same-examples": True, "new-examples": False}.items():
+    hypothesis.settings.register_profile(
+        name, derandomize=same, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+hypothesis.settings.load_profile("same-examples")
 
 
 def pytest_sessionfinish(session):
