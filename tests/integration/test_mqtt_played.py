@@ -3,8 +3,10 @@
 import contextlib
 import random
 import socket
+import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from raw_mqtt import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, Raw, RawBroker, message_in
@@ -59,6 +61,19 @@ def read_slowly(broker: Raw, received: list[tuple[int, bytes]]) -> None:
         body = received[-1][1]
         if body[2:5] == b"ack":
             broker.sock.sendall(b"\x40\x02" + body[5:7])
+
+
+def test_a_connection_that_was_lost_just_now_can_be_closed(fake):
+    """A simulator failed at its end when the broker went away at the same moment: it waited for a closed socket."""
+    connection = Connection(fake.address, "under-test", on_message=lambda _: None, on_connect=lambda: None)
+    with ThreadPoolExecutor() as pool, contextlib.closing(connection):
+        welcome = pool.submit(fake.welcome)
+        wait_until(lambda: connection.wait(0.1) or connection.connected, "connected")
+        broker = welcome.result()
+        broker.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # says so at once
+        broker.sock.close()
+        connection.publish("event", b"1", 1)
+        connection.publish_batch([(f"state/{meter}", b"x" * 200_000) for meter in range(3)])
 
 
 def test_a_deaf_broker_does_not_fill_the_memory(serve, fake):

@@ -59,8 +59,10 @@ class Connection(Link):
         self._woken.close()
 
     def _select(self, timeout_s: float) -> bool:
-        """Wait for the socket; return whether `wake()` has ended it."""
+        """Wait for the socket; return whether `wake()` has ended that."""
         if self._session is not None:
+            if not self._session.sock.is_open:  # lost while it was written to: the next step says so
+                return False
             write = selectors.EVENT_WRITE if self._wants_write else 0
             self._selector.modify(self._session.sock, selectors.EVENT_READ | write)
         woken = any(key.fileobj is self._woken for key, _ in self._selector.select(timeout_s))
