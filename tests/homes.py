@@ -68,13 +68,13 @@ def soc_of(homes: Community, meter: int = 0) -> float:
 
 def reading(homes: Community, meter: int = 0) -> dict[str, float | str]:
     """Return what the meter reports, rounded as on the wire, by dotted names; enumerations as words."""
-    readings, _ = homes.read(meter)
+    readings, _ = homes.read([meter])
     return _named(readings.values)
 
 
 def true_reading(homes: Community, meter: int = 0) -> dict[str, float | str]:
     """Return the truth beside the reading of a meter with faults."""
-    _, truth = homes.read(meter)
+    _, truth = homes.read([meter])
     assert truth is not None
     return _named(truth.values)
 

@@ -219,16 +219,18 @@ def test_one_meter_alone_is_the_row_of_fifty():
         assert encoded(alone)[0] == encoded(fifty)[0]
 
 
-def test_a_reading_of_one_meter_is_its_row_in_the_reading_of_all():
-    one, all_ = community(*NAMES[:5], noise=1.0), community(*NAMES[:5], noise=1.0)
-    for homes in (one, all_):
+@pytest.mark.parametrize("some", [[3], [4, 1, 3], [4, 3, 2, 1, 0]])
+def test_a_reading_of_some_meters_is_their_rows_in_the_reading_of_all(some):
+    asked, all_ = community(*NAMES[:5], noise=1.0), community(*NAMES[:5], noise=1.0)
+    for homes in (asked, all_):
         homes.set_switches(3, {"grid_connected": False, "fault_inject": {"bias_pct": 5}})
         homes.advance(5)
-    mine, my_truth = one.read(3)
+    mine, my_truth = asked.read(some)
     theirs, their_truth = all_.read()
-    assert mine.meters.tolist() == [3]
-    assert np.array_equal(mine.values[:, 0], theirs.values[:, 3], equal_nan=True)
-    assert mine.alarms[0] == theirs.alarms[3]
+    rows = sorted(some)
+    assert mine.meters.tolist() == rows
+    assert np.array_equal(mine.values, theirs.values[:, rows], equal_nan=True)
+    assert np.array_equal(mine.alarms, theirs.alarms[rows])
     assert np.array_equal(my_truth.values, their_truth.values, equal_nan=True)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Collection
 
 import numpy as np
 import pytest
@@ -34,8 +35,8 @@ class Silent:
         self._community, self._saved = community, saved
         self.answers: list = []
 
-    def readings(self, meter: int | None = None) -> None:
-        self._community.read(meter)
+    def readings(self, meters: Collection[int] | None = None) -> None:
+        self._community.read(meters)
         self._saved.keep_ahead()
 
     def answer(self, _meter: int, ack: object) -> None:
@@ -291,7 +292,7 @@ def test_numbers_of_readings_are_not_given_twice(machine, tmp_path, monkeypatch)
     told = []
     for count in (7, 10, 11, 35):
         for _ in range(count):
-            machine.publisher.readings(0)
+            machine.publisher.readings([0])
             told.append(machine.community.seq)
         machine.crash()
         machine = Machine(tmp_path)

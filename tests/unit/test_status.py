@@ -18,7 +18,7 @@ def line(homes) -> str:
 
 
 def alarms(homes) -> set[str]:
-    readings, _ = homes.read(0)
+    readings, _ = homes.read([0])
     return {alarm.code for alarm in alarms_of(int(readings.alarms[0]))}
 
 
@@ -163,7 +163,7 @@ def test_an_alarm_is_told_when_it_is_raised_and_when_it_is_cleared_and_not_betwe
 def test_an_alarm_event_says_what_it_means():
     told = home(soc=60, load=2.0)
     told.set_switches(0, ISLAND)
-    told.read(0)
+    told.read([0])
     event = next(event for event in told.take_events() if event.event_type == "alarm_raised")
     assert event.data == {"code": "grid_disconnected", "level": "warning", "msg": ALARMS[0].msg}
     assert (event.meter, event.timestamp_s) == (0, told.clock_s)

@@ -34,7 +34,7 @@ def _rehearse(community: Community, scenario: Scenario, every_s: float) -> Trace
     while True:
         trace.switches(community.switch_values[0])
         published_s = (community.clock_s - began_s) / (community.time_acceleration or 1.0)
-        readings = (told for told in community.read(0) if told is not None)
+        readings = (told for told in community.read([0]) if told is not None)
         trace.state(*(orjson.loads(encoder.encode(told, published_s, {})[0]) for told in readings))
         for event in community.take_events():
             trace.event({"event_type": event.event_type, **event.data})

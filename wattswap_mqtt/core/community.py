@@ -6,7 +6,7 @@ the meters report, `take_events` what happened.  `dump` and `restore` carry it o
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -264,14 +264,14 @@ class Community:
 
     # -- what is reported -------------------------------------------------------------------------------------------
 
-    def read(self, meter: int | None = None) -> tuple[Readings, Readings | None]:
-        """Return what the meters report (all, or one), and the truth of those among them that have faults.
+    def read(self, meters: Collection[int] | None = None) -> tuple[Readings, Readings | None]:
+        """Return what the meters report (all, or some), and the truth of those among them that have faults.
 
         Raised and cleared alarms become events.
         """
         self.seq += 1
         air_temp_c = self._environment.air_temp_c
-        readings, truth = self.meters.read(self.homes, self._trading, air_temp_c, self.clock_s, self.seq, meter)
+        readings, truth = self.meters.read(self.homes, self._trading, air_temp_c, self.clock_s, self.seq, meters)
         for event_type, number, alarm in self.meters.changed_alarms(readings):
             self.note(event_type, number, code=alarm.code, level=alarm.level, msg=alarm.msg)
         return readings, truth

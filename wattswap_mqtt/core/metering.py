@@ -1,6 +1,6 @@
 """The meters of a community: what they count and report, and the alarms that this raises and clears."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -54,10 +54,16 @@ class Meters:
             state.metered[:, meter] = before.metered[:, meter] + faulty.count(added, start_s)
 
     def read(
-        self, homes: Homes, trading: Trading, air_temp_c: float, time_s: float, seq: int, meter: int | None = None
+        self,
+        homes: Homes,
+        trading: Trading,
+        air_temp_c: float,
+        time_s: float,
+        seq: int,
+        some: Collection[int] | None = None,
     ) -> tuple[Readings, Readings | None]:
-        """Return what the meters report (all, or one), and the truth of those among them that have faults."""
-        meters = self._everyone if meter is None else np.array([meter])
+        """Return what the meters report (all, or some), and the truth of those among them that have faults."""
+        meters = self._everyone if some is None or len(some) == len(self._everyone) else np.array(sorted(some))
         mains = mains_at(time_s, self._seed, air_temp_c, seq)
         values, bits = self._measure(meters, homes, trading.standing(time_s), mains)
         readings = Readings(meters, time_s, seq, values, bits)

@@ -86,7 +86,8 @@ class Device:
             self.tell_more()
         for meter in touched:
             self._publisher.availability(meter)
-            self._publisher.readings(meter)
+        if touched:
+            self._publisher.readings(touched)
         self._publisher.events()
         for meter, ack in answers:
             self._publisher.answer(meter, ack)

@@ -114,9 +114,9 @@ class Publisher:
             self._retain(self._topics.availability(self._community.ids[meter]), b"offline" if offline else b"online")
             (self._told_offline.add if offline else self._told_offline.discard)(meter)
 
-    def readings(self, meter: int | None = None) -> None:
-        """Publish at once what a meter reports, or all of them."""
-        readings, truth = self._community.read(meter)
+    def readings(self, meters: Collection[int] | None = None) -> None:
+        """Publish at once what the meters report, all or some."""
+        readings, truth = self._community.read(meters)
         self._persistence.keep_ahead()
         self.states(readings, truth, at_once=True)
 
