@@ -314,7 +314,7 @@ class _Broker(amqtt.Broker):
         """Pass on what a client publishes, until a None comes or it publishes to a topic it may not."""
         while (message := await session.delivered_message_queue.get()) is not None:
             topic = message.topic or ""
-            if not topic or topic.startswith("$") or "#" in topic or "+" in topic:
+            if not topic or topic.startswith("$") or _is_wild(topic):
                 self._serving[self._tasks[handler]].abort()
                 return
             await self._broadcast_message(session, topic, message.data, message.qos)
